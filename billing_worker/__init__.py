@@ -1,0 +1,1 @@
+"""Everything behind the receiver: kernel, stack, inbox, mirror, effects, domains, command line."""
