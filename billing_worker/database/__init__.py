@@ -1,0 +1,1 @@
+"""PostgreSQL: engine, unit of work, column types, locks, bulk writes, partitions."""

@@ -1,0 +1,24 @@
+"""Advisory locks of this system: transaction-level only, in the two-integer form with our classes."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+class LockClass(IntEnum):
+    """The first integer of a lock id: what kind of thing is locked. 0x6E53 is taken by migrations."""
+
+    LANE = 0x6E54
+    SCHEDULE = 0x6E55
+    USAGE_AGGREGATION = 0x6E56
+    RECONCILIATION = 0x6E57
+    EFFECTS = 0x6E58
+
+
+def try_lock(session: Session, lock_class: LockClass, number: int) -> bool:
+    """Take a lock until the transaction ends, or say at once that somebody else has it."""
+    statement = text("SELECT pg_try_advisory_xact_lock(:lock_class, :number)")
+    return bool(session.execute(statement, {"lock_class": int(lock_class), "number": number}).scalar_one())

@@ -1,0 +1,1 @@
+"""What every process sets up first: settings, structured logs, metrics."""

@@ -1,0 +1,54 @@
+"""Types of setting values: durations, sizes, comma lists; each error shows a right example."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read `300`, `30s`, `5m`, `24h` or `7d`; a bare number counts seconds."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d+)(ms|s|m|h|d)?", str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write for example 30s, 5m or 24h")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2] or "s"])
+
+
+def parse_size(value: object) -> int:
+    """Read `1048576`, `512M` or `2G` into bytes."""
+    match = re.fullmatch(r"(\d+)([KMG]?)B?", str(value).strip().upper())
+    if match is None:
+        raise ValueError(f"{value!r} is not a size; write for example 512M or 2G")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def parse_list(value: object) -> tuple[str, ...]:
+    """Read values separated by commas; blanks around them do not count."""
+    if isinstance(value, tuple):
+        return value
+    return tuple(part.strip() for part in str(value).split(",") if part.strip())
+
+
+def parse_zone(value: object) -> ZoneInfo:
+    """Read an IANA time zone name."""
+    if isinstance(value, ZoneInfo):
+        return value
+    try:
+        return ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{value!r} is not a time zone; write for example UTC or Europe/Berlin") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+CommaList = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
+Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone)]

@@ -1,0 +1,1 @@
+"""Alembic migrations of schema `billing`; run by `python -m migrations upgrade`."""
