@@ -1,0 +1,1 @@
+"""What every Celery task shares: the typed decorator, container, queues, lanes, wake-ups, schedule ledger."""

@@ -1,0 +1,110 @@
+"""Wake-ups: messages that only say "look there". Publishing with kombu alone keeps Celery out of the receiver.
+
+Rows are the truth: a wake-up that cannot be sent is dropped, because a rescue finds due rows within a second.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+
+import structlog
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from kombu.exceptions import OperationalError
+from kombu.messaging import Producer
+from redis import Redis
+from redis.exceptions import RedisError
+
+from billing_worker.kernel.keys import queue_of_lane
+
+MARK_SECONDS = 2
+"""A coalescing mark outlives a lost message by two seconds at most; rescue polls every second anyway."""
+
+SOCKET_SECONDS = 1
+"""A hung broker costs a publisher one second, not for ever (PLATFORM, Celery 4)."""
+
+DRAIN_LANE = "inbox.drain_lane"
+
+_log = structlog.get_logger(__name__)
+
+
+class Waker:
+    """Publishes wake-ups; safe to use from several threads."""
+
+    def __init__(self, broker_url: str, redis: Redis, *, webhook_queues: int) -> None:
+        options = {"socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS}
+        self._connection = Connection(broker_url, transport_options=options, connect_timeout=SOCKET_SECONDS)
+        self._redis = redis
+        self._webhook_queues = webhook_queues
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+
+    def wake_lane(self, lane: int, *, woken_by: str = "") -> bool:
+        """Tell a drain to look at a lane, unless somebody already did; say whether a message went out.
+
+        Idempotent by: the mark `nself:wake:<lane>`, which the drain clears before it claims.
+        """
+        try:
+            if not self._redis.set(f"nself:wake:{lane}", 1, nx=True, ex=MARK_SECONDS):
+                return False
+        except RedisError as error:
+            # Another broker than Redis may still be there; a second message does no harm, a missing one costs a second.
+            _log.warning("wake_mark_unavailable", lane=lane, error=str(error))
+        return self.send(
+            DRAIN_LANE,
+            queue=queue_of_lane(lane, self._webhook_queues),
+            kwargs={"lane": lane, "woken_by": woken_by},
+        )
+
+    def clear_mark(self, lane: int) -> None:
+        """Forget that a lane was woken: from here on a new event sends a new message."""
+        try:
+            self._redis.delete(f"nself:wake:{lane}")
+        except RedisError as error:
+            _log.warning("wake_mark_unavailable", lane=lane, error=str(error))
+
+    def send(self, task: str, *, queue: str, kwargs: Mapping[str, object]) -> bool:
+        """Publish one task message in Celery's protocol; False when the broker is away."""
+        task_id = str(uuid.uuid4())
+        with self._lock:
+            try:
+                self._publish(task, task_id, queue, kwargs)
+            except (OperationalError, OSError, RedisError, *self._connection.recoverable_connection_errors) as error:
+                self._drop_producer()
+                _log.warning("wake_unpublished", task=task, queue=queue, error=str(error))
+                return False
+        return True
+
+    def _publish(self, task: str, task_id: str, queue: str, kwargs: Mapping[str, object]) -> None:
+        if self._producer is None:
+            self._producer = Producer(self._connection.channel(), auto_declare=False)
+        self._producer.publish(
+            ((), dict(kwargs), {}),
+            serializer="json",
+            exchange="",
+            routing_key=queue,
+            declare=[Queue(queue, Exchange(""), routing_key=queue)],
+            headers={
+                "lang": "py",
+                "task": task,
+                "id": task_id,
+                "root_id": task_id,
+                "parent_id": None,
+                "argsrepr": "()",
+                "kwargsrepr": repr(dict(kwargs)),
+                "retries": 0,
+                "eta": None,
+                "expires": None,
+                "group": None,
+                "ignore_result": True,
+                "origin": "nself",
+            },
+            correlation_id=task_id,
+            retry=False,
+        )
+
+    def _drop_producer(self) -> None:
+        self._producer = None
+        self._connection.release()
