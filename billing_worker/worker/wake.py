@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from kombu.connection import Connection
@@ -28,6 +30,26 @@ SOCKET_SECONDS = 1
 DRAIN_LANE = "inbox.drain_lane"
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a message differs from the default: when it is no longer wanted, which limits its run has.
+
+    Units: `expires_after` counts on the clocks of two hosts: leave room for their difference. Limits in seconds.
+    """
+
+    expires_after: timedelta | None = None
+    soft_limit_seconds: int | None = None
+    hard_limit_seconds: int | None = None
+
+    def headers(self) -> dict[str, object]:
+        """Return the message headers Celery's workers understand."""
+        expires = None if self.expires_after is None else (datetime.now(UTC) + self.expires_after).isoformat()
+        return {"expires": expires, "timelimit": [self.hard_limit_seconds, self.soft_limit_seconds]}
+
+
+DEFAULT_DELIVERY = Delivery()
 
 
 class Waker:
@@ -65,19 +87,21 @@ class Waker:
         except RedisError as error:
             _log.warning("wake_mark_unavailable", lane=lane, error=str(error))
 
-    def send(self, task: str, *, queue: str, kwargs: Mapping[str, object]) -> bool:
+    def send(
+        self, task: str, *, queue: str, kwargs: Mapping[str, object], delivery: Delivery = DEFAULT_DELIVERY
+    ) -> bool:
         """Publish one task message in Celery's protocol; False when the broker is away."""
         task_id = str(uuid.uuid4())
         with self._lock:
             try:
-                self._publish(task, task_id, queue, kwargs)
+                self._publish(task, task_id, queue, kwargs, delivery)
             except (OperationalError, OSError, RedisError, *self._connection.recoverable_connection_errors) as error:
                 self._drop_producer()
                 _log.warning("wake_unpublished", task=task, queue=queue, error=str(error))
                 return False
         return True
 
-    def _publish(self, task: str, task_id: str, queue: str, kwargs: Mapping[str, object]) -> None:
+    def _publish(self, task: str, task_id: str, queue: str, kwargs: Mapping[str, object], delivery: Delivery) -> None:
         if self._producer is None:
             self._producer = Producer(self._connection.channel(), auto_declare=False)
         self._producer.publish(
@@ -96,10 +120,10 @@ class Waker:
                 "kwargsrepr": repr(dict(kwargs)),
                 "retries": 0,
                 "eta": None,
-                "expires": None,
                 "group": None,
                 "ignore_result": True,
                 "origin": "nself",
+                **delivery.headers(),
             },
             correlation_id=task_id,
             retry=False,
