@@ -1,0 +1,131 @@
+"""Stripe's errors, mapped once to the two families that decide what happens next."""
+
+# ruff: noqa: N818 - errors are named by the fact, and the family is their base class
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from billing_worker.kernel.errors import RetryableError, TerminalError
+
+
+class StripeUnavailable(RetryableError):
+    """Stripe could not be reached, or said that it could not answer; nothing was changed there."""
+
+
+class RateLimited(RetryableError):
+    """Stripe refused the call because there were too many; nothing was changed there.
+
+    Units: `retry_after_seconds` is Stripe's own wish, None when it named none.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class OutcomeUnknown(RetryableError):
+    """A changing call ended without an answer that can be trusted: it may have happened at Stripe or not.
+
+    Repeat it with the same key only. `replayed` says that Stripe repeated a stored 5xx for this key: the same key will
+    never give another answer, so the object has to be looked up.
+    """
+
+    def __init__(self, message: str, *, replayed: bool = False) -> None:
+        super().__init__(message)
+        self.replayed = replayed
+
+
+class CardDeclined(TerminalError):
+    """The bank or Stripe declined the payment.
+
+    `code` is Stripe's error code (`card_declined`, `expired_card`, …), `decline_code` the bank's word behind it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        decline_code: str | None,
+        payment_intent_id: str | None,
+        request_id: str | None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.decline_code = decline_code
+        self.payment_intent_id = payment_intent_id
+        self.request_id = request_id
+
+
+class StripeNotFound(TerminalError):
+    """Stripe has no such object, or it belongs to another account or mode."""
+
+
+class StripeRefused(TerminalError):
+    """Stripe understood the call and refused it; the same call will be refused again."""
+
+    def __init__(self, message: str, *, code: str | None, param: str | None, request_id: str | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+
+
+class StripeKeyRejected(TerminalError):
+    """Stripe does not accept the secret key for this call: check STRIPE_SECRET_KEY."""
+
+
+def map_error_answer(
+    *, status: int, error: dict[str, Any], headers: dict[str, str], is_change: bool, operation: str
+) -> Exception:
+    """Turn an error answer of Stripe into ours.
+
+    Shape: `error` is the `error` hash of the body, empty when the body was unreadable; header names are lower case.
+    """
+    request_id = headers.get("request-id")
+    code = error.get("code")
+    said = f"{operation}: {error.get('message') or f'HTTP {status}'} (request {request_id or 'unknown'})"
+    if status == HTTPStatus.TOO_MANY_REQUESTS or code in ("rate_limit", "lock_timeout"):
+        return RateLimited(said, retry_after_seconds=_seconds(headers.get("retry-after")))
+    if status == HTTPStatus.PAYMENT_REQUIRED:
+        return CardDeclined(
+            said,
+            code=code or "card_declined",
+            decline_code=error.get("decline_code"),
+            payment_intent_id=_id_of(error.get("payment_intent")),
+            request_id=request_id,
+        )
+    if _is_unclear(status):
+        replayed = headers.get("idempotent-replayed") == "true"
+        return OutcomeUnknown(said, replayed=replayed) if is_change else StripeUnavailable(said)
+    family = _BY_STATUS.get(status)
+    return family(said) if family else StripeRefused(said, code=code, param=error.get("param"), request_id=request_id)
+
+
+_BY_STATUS: dict[int, type[StripeKeyRejected | StripeNotFound]] = {
+    HTTPStatus.UNAUTHORIZED: StripeKeyRejected,
+    HTTPStatus.FORBIDDEN: StripeKeyRejected,
+    HTTPStatus.NOT_FOUND: StripeNotFound,
+}
+
+
+def _is_unclear(status: int) -> bool:
+    """Say whether the status leaves open what happened: an unreadable success, a running twin (409), a failure."""
+    return (
+        status < HTTPStatus.BAD_REQUEST or status == HTTPStatus.CONFLICT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+
+
+def _id_of(value: object) -> str | None:
+    if isinstance(value, dict):
+        value = value.get("id")
+    return value if isinstance(value, str) else None
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
