@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from dotenv import dotenv_values
 from pydantic import (
     AliasGenerator,
     BaseModel,
@@ -24,6 +23,7 @@ from pydantic import (
 )
 
 from billing_worker.kernel.errors import InvalidValueError
+from billing_worker.runtime.sources import read_sources
 from billing_worker.runtime.values import CommaList, Duration, Size, Zone, parse_duration, parse_size, parse_zone
 
 CORRECTNESS_SWITCHES = (
@@ -184,12 +184,7 @@ class Settings(BaseModel):
 
 def read_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Merge the sources into one mapping of names in capitals to raw values; empty values count as absent."""
-    process = dict(os.environ if environ is None else environ)
-    env_file = Path(process.get("NSELF_ENV_FILE") or ".env")
-    written = _read_file(env_file)
-    home = Path(process.get("NSELF_HOME") or written.get("NSELF_HOME") or ".nself")
-    merged = {**_read_file(home / "stack.env"), **written, **process}
-    return {name: value for name, value in merged.items() if value != ""}
+    return read_sources(os.environ if environ is None else environ).merged
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -205,9 +200,3 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             for problem in error.errors(include_url=False, include_input=False)
         )
         raise InvalidValueError(f"settings cannot work: {problems}") from None
-
-
-def _read_file(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
