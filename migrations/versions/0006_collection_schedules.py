@@ -30,6 +30,7 @@ CREATE TABLE billing.billing_payment_retries (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id      text NOT NULL DEFAULT '',
     invoice_id      text NOT NULL,
+    failed_at       timestamptz NOT NULL,
     attempt_count   integer NOT NULL CHECK (attempt_count >= 1),
     subscription_id text,
     customer_id     text,
@@ -39,14 +40,17 @@ CREATE TABLE billing.billing_payment_retries (
     decision        text NOT NULL CHECK (decision IN ('retry', 'give_up', 'wait_for_customer')),
     explanation     text NOT NULL,
     due_at          timestamptz,
+    inspected_at    timestamptz,
+    next_attempt_at timestamptz,
     status          text NOT NULL CHECK (status IN ('waiting', 'trying', 'recovered', 'declined', 'given_up', 'canceled')),
     intent_id       uuid REFERENCES billing.billing_intents (id) ON DELETE RESTRICT,
     planned_at      timestamptz NOT NULL,
     finished_at     timestamptz,
     CHECK ((decision = 'retry') = (due_at IS NOT NULL)),
-    CONSTRAINT uq_billing_payment_retries UNIQUE (account_id, invoice_id, attempt_count)
+    CONSTRAINT uq_billing_payment_retries UNIQUE (account_id, invoice_id, failed_at)
 );
-CREATE INDEX ix_billing_payment_retries_due ON billing.billing_payment_retries (due_at) WHERE status IN ('waiting', 'trying');
+CREATE INDEX ix_billing_payment_retries_due ON billing.billing_payment_retries (next_attempt_at)
+    WHERE status IN ('waiting', 'trying') AND next_attempt_at IS NOT NULL;
 CREATE INDEX ix_billing_payment_retries_customer ON billing.billing_payment_retries (customer_id);
 
 CREATE TABLE billing.billing_schedule_jobs (
@@ -62,6 +66,7 @@ CREATE TABLE billing.billing_schedule_runs (
     due_at       timestamptz NOT NULL,
     status       text NOT NULL DEFAULT 'due' CHECK (status IN ('due', 'running', 'done', 'failed', 'skipped')),
     attempts     smallint NOT NULL DEFAULT 0,
+    not_before   timestamptz,
     lease_until  timestamptz,
     heartbeat_at timestamptz,
     worker       text,
@@ -70,6 +75,7 @@ CREATE TABLE billing.billing_schedule_runs (
     report       jsonb,
     detail       text NOT NULL DEFAULT '',
     created_at   timestamptz NOT NULL,
+    CHECK (status <> 'running' OR (lease_until IS NOT NULL AND worker IS NOT NULL)),
     CONSTRAINT uq_billing_schedule_runs UNIQUE (job, due_at)
 );
 CREATE INDEX ix_billing_schedule_runs_open ON billing.billing_schedule_runs (due_at) WHERE status IN ('due', 'running');
