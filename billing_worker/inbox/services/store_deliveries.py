@@ -44,13 +44,13 @@ WITH moment AS MATERIALIZED (
         reason = CASE WHEN event.status = 'failed' THEN '' ELSE event.reason END,
         detail = CASE WHEN event.status = 'failed' THEN '' ELSE event.detail END,
         finished_at = CASE WHEN event.status = 'failed' THEN NULL ELSE event.finished_at END
-    RETURNING id, account_id, event_id, received_at, lane, status, xmax = 0 AS is_new
+    RETURNING id, account_id, event_id, type, received_at, lane, status, xmax = 0 AS is_new
 ), bodies AS (
     INSERT INTO billing.billing_webhook_payloads (event_row_id, received_at, body)
     SELECT stored.id, stored.received_at, incoming.body
     FROM stored JOIN incoming USING (account_id, event_id) WHERE stored.is_new
 )
-SELECT id, account_id, event_id, lane, status, is_new FROM stored
+SELECT id, account_id, event_id, type, lane, status, is_new FROM stored
 """
 
 _COLUMNS = (
@@ -86,6 +86,7 @@ class StoredDelivery:
 
     row_id: int
     key: EventKey
+    type: str
     lane: int
     status: EventStatus
     is_new: bool
@@ -123,7 +124,7 @@ def store_deliveries(
         },
     )
     stored = (
-        StoredDelivery(row_id, EventKey(account_id, event_id), lane, EventStatus(status), is_new)
-        for row_id, account_id, event_id, lane, status, is_new in cursor.fetchall()
+        StoredDelivery(row_id, EventKey(account_id, event_id), event_type, lane, EventStatus(status), is_new)
+        for row_id, account_id, event_id, event_type, lane, status, is_new in cursor.fetchall()
     )
     return {row.key: row for row in stored}
