@@ -1,0 +1,1 @@
+"""The minimal Flask receiver: verify, store, answer. It loads no domain code."""
