@@ -23,6 +23,7 @@ class SecondEvent:
     """One event among those of the same second; `starts` for creations, `ends` for deletions."""
 
     row_id: int
+    event_id: str
     snapshot: Mapping[str, Any]
     previous: Mapping[str, Any]
     starts: bool

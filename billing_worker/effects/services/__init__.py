@@ -1,0 +1,1 @@
+"""One use case of effects and intents per file."""

@@ -1,0 +1,117 @@
+"""Folding: from the events of a batch to one write per object, every event with its own outcome."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing_worker.inbox.envelope import ReadEvent
+from billing_worker.inbox.order import SecondEvent, arrival_order, last_of_second
+from billing_worker.inbox.siblings import Version, read_second, read_state_before, read_versions
+from billing_worker.mirror.apply import MirrorRow
+
+
+@dataclass
+class Fold:
+    """What a batch comes to.
+
+    Shape: `rows` newest row per object, by type; `superseded` and `unproven` row ids; `ambiguous` object keys whose
+    order only a fetch can settle, with their second.
+    """
+
+    rows: dict[str, list[tuple[ReadEvent, MirrorRow]]] = field(default_factory=lambda: defaultdict(list))
+    superseded: set[int] = field(default_factory=set)
+    unproven: set[int] = field(default_factory=set)
+    ambiguous: dict[str, ReadEvent] = field(default_factory=dict)
+
+
+def fold_events(session: Session, events: Iterable[ReadEvent], *, by_arrival: frozenset[str]) -> Fold:
+    """Find the newest state of each object touched by the events.
+
+    Shape: `by_arrival` are the object keys for which Stripe has no object any more: arrival order stands in.
+    """
+    fold = Fold()
+    by_type: dict[str, dict[tuple[str, str], list[ReadEvent]]] = defaultdict(lambda: defaultdict(list))
+    for event in events:
+        by_type[event.kind.name][event.claimed.account_id, event.claimed.object_id].append(event)
+    for object_type, objects in sorted(by_type.items()):
+        versions = read_versions(session, object_type, list(objects))
+        for identity, group in objects.items():
+            _fold_object(session, fold, group, versions.get(identity), by_arrival)
+    return fold
+
+
+def _fold_object(
+    session: Session, fold: Fold, group: list[ReadEvent], version: Version | None, by_arrival: frozenset[str]
+) -> None:
+    newest = max(event.claimed.created for event in group)
+    if version is not None and version.version > newest:
+        fold.superseded.update(event.claimed.row_id for event in group)
+        return
+    candidates = _of_second(group, newest)
+    stored: list[SecondEvent] = []
+    if version is not None and version.version == newest:
+        stored = _others(read_second(session, group[0].kind, group[0].claimed.object_key, newest), group)
+        if stored and not candidates[0].happened:
+            # A snapshot of ours never supersedes an event of its own second.
+            fold.superseded.update(event.claimed.row_id for event in group)
+            return
+    winner, proven = _winner(session, candidates, stored, newest, by_arrival)
+    if winner is None:
+        fold.ambiguous[group[0].claimed.object_key] = candidates[0]
+        return
+    fold.superseded.update(event.claimed.row_id for event in group if event.claimed.row_id != winner.row_id)
+    if not proven:
+        fold.unproven.update(event.claimed.row_id for event in candidates)
+    _add_row(fold, candidates, winner, newest, proven=proven)
+
+
+def _of_second(group: list[ReadEvent], second: datetime) -> list[ReadEvent]:
+    """Take the events of the newest second; events of Stripe's go before snapshots of ours."""
+    latest = [event for event in group if event.claimed.created == second]
+    happened = [event for event in latest if event.happened]
+    return happened or latest[-1:]
+
+
+def _others(stored: list[SecondEvent], group: list[ReadEvent]) -> list[SecondEvent]:
+    claimed = {event.claimed.row_id for event in group}
+    return [event for event in stored if event.row_id not in claimed]
+
+
+def _winner(
+    session: Session,
+    candidates: list[ReadEvent],
+    stored: list[SecondEvent],
+    second: datetime,
+    by_arrival: frozenset[str],
+) -> tuple[SecondEvent | None, bool]:
+    tied = [event.in_second() for event in candidates] + stored
+    if len(tied) == 1:
+        return tied[0], True
+    kind, object_key = candidates[0].kind, candidates[0].claimed.object_key
+    base = read_state_before(session, kind, object_key, second)
+    winner = last_of_second(base, tied, kind.progress)
+    if winner is not None:
+        return winner, True
+    return (arrival_order(tied), False) if object_key in by_arrival else (None, False)
+
+
+def _add_row(fold: Fold, candidates: list[ReadEvent], winner: SecondEvent, version: datetime, *, proven: bool) -> None:
+    event = next((one for one in candidates if one.claimed.row_id == winner.row_id), candidates[0])
+    kind, claimed = event.kind, event.claimed
+    row = MirrorRow(
+        account_id=claimed.account_id,
+        object_id=claimed.object_id,
+        data=winner.snapshot,
+        promoted=event.promoted if claimed.row_id == winner.row_id else kind.promote(winner.snapshot),
+        version=version,
+        version_row_id=winner.row_id,
+        version_event_id=winner.event_id,
+        order_unproven=not proven,
+        deleted_at=version if winner.ends else None,
+    )
+    fold.rows[kind.name].append((event, row))

@@ -1,0 +1,58 @@
+"""Isolate what cannot be applied: halve the batch down to one event, then count against that event alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+from sqlalchemy.orm import Session
+
+from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.inbox.claim import ClaimedEvent, close_batch
+from billing_worker.inbox.finish import MAX_ATTEMPTS, Ending, finish_events, park_for_backoff, unpark
+from billing_worker.inbox.states import EventStatus
+
+MAX_CRASHES = 3
+"""An event alone in three crashes of its worker is the cause of them."""
+
+_log = structlog.get_logger(__name__)
+
+
+def give_up_batch(unit_of_work: UnitOfWork, lane: int, claimed: Sequence[ClaimedEvent], error: Exception) -> None:
+    """Record that a batch could not be applied: the next one is half as long; a lone event is parked or dead.
+
+    Phases: one transaction of its own; the failed one is already rolled back.
+    """
+    _log.warning("batch_failed", lane=lane, events=len(claimed), exc_info=error)
+    with unit_of_work.transaction() as session:
+        close_batch(session, lane, next_size=max(1, len(claimed) // 2))
+        if len(claimed) == 1:
+            _fail_alone(session, claimed[0], lane, unit_of_work.now(), f"{type(error).__name__}: {error}")
+
+
+def is_crash_looping(session: Session, claimed: Sequence[ClaimedEvent], crashes: int, now: datetime) -> bool:
+    """End an event that killed its worker three times, and say so; later events of its object go on."""
+    if crashes < MAX_CRASHES:
+        return False
+    event = claimed[0]
+    _log.error("event_dead", event_id=event.event_id, type=event.type, reason="crashed_worker")
+    ending = Ending(
+        event,
+        EventStatus.FAILED,
+        reason="crashed_worker",
+        detail=f"the worker died {crashes} times while this event was alone in its batch",
+    )
+    finish_events(session, [ending], now, applied_ms=0)
+    return True
+
+
+def _fail_alone(session: Session, event: ClaimedEvent, lane: int, now: datetime, detail: str) -> None:
+    attempts = event.attempts + 1
+    if attempts < MAX_ATTEMPTS:
+        park_for_backoff(session, event, lane, now, attempts=attempts, detail=detail)
+        return
+    _log.error("event_dead", event_id=event.event_id, type=event.type, lane=lane, detail=detail)
+    ending = Ending(event, EventStatus.FAILED, reason="attempts_exhausted", detail=detail)
+    finish_events(session, [ending], now, applied_ms=0)
+    unpark(session, [event.object_key])

@@ -1,0 +1,112 @@
+"""Replay stored events: put them back to pending, so that their lanes apply them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from billing_worker.inbox.states import EventStatus
+from billing_worker.kernel.errors import InvalidValueError
+
+REPLAYABLE = frozenset(
+    {EventStatus.APPLIED, EventStatus.IGNORED, EventStatus.FAILED, EventStatus.QUARANTINED, EventStatus.DISCARDED}
+)
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class ReplaySelection:
+    """Which events to replay; all given conditions must hold.
+
+    Shape: times are of receipt, `since` included, `until` excluded.
+    """
+
+    event_ids: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    object_id: str | None = None
+    status: EventStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def check(self) -> None:
+        """Refuse a selection of everything, and states that cannot be replayed.
+
+        Raises: InvalidValueError.
+        """
+        if self.status is not None and self.status not in REPLAYABLE:
+            allowed = ", ".join(sorted(REPLAYABLE))
+            raise InvalidValueError(f"events that are {self.status} cannot be replayed; replayable: {allowed}")
+        if not (self.event_ids or self.types or self.object_id or self.status or self.since or self.until):
+            raise InvalidValueError(
+                "nothing selects the events: name ids, or give --status, --type, --object or --since, "
+                "for example --status failed --since 24h"
+            )
+
+
+_CONDITIONS = """
+    e.status = ANY(:replayable)
+    AND (CAST(:event_ids AS text[]) IS NULL OR e.event_id = ANY(:event_ids))
+    AND (CAST(:types AS text[]) IS NULL OR e.type = ANY(:types))
+    AND (CAST(:object_id AS text) IS NULL OR e.object_id = :object_id)
+    AND (CAST(:since AS timestamptz) IS NULL OR e.received_at >= :since)
+    AND (CAST(:until AS timestamptz) IS NULL OR e.received_at < :until)
+"""
+
+_SELECT = text(
+    f"SELECT e.id, e.event_id, e.type, e.lane, e.status FROM billing.billing_webhook_events e "  # noqa: S608 - constant
+    f"WHERE e.id > :after AND {_CONDITIONS} ORDER BY e.id LIMIT :size"
+)
+
+_REARM = text(
+    """
+    UPDATE billing.billing_webhook_events
+    SET status = 'pending', attempts = 0, next_attempt_at = NULL, reason = '', detail = '', finished_at = NULL
+    WHERE id = ANY(:ids)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One event that is (or, in a dry run, would be) replayed."""
+
+    row_id: int
+    event_id: str
+    type: str
+    lane: int
+    was: EventStatus
+
+
+def list_replayable(
+    session: Session, selection: ReplaySelection, *, after: int = 0, size: int = BATCH
+) -> list[Replayed]:
+    """Return the next events of a selection, oldest first."""
+    selection.check()
+    wanted = [selection.status] if selection.status is not None else sorted(REPLAYABLE)
+    rows = session.execute(
+        _SELECT,
+        {
+            "after": after,
+            "size": size,
+            "replayable": [status.value for status in wanted],
+            "event_ids": list(selection.event_ids) or None,
+            "types": list(selection.types) or None,
+            "object_id": selection.object_id,
+            "since": selection.since,
+            "until": selection.until,
+        },
+    )
+    return [Replayed(row_id, event_id, kind, lane, EventStatus(was)) for row_id, event_id, kind, lane, was in rows]
+
+
+def replay_events(session: Session, events: Sequence[Replayed]) -> set[int]:
+    """Put events back to pending and return the lanes to wake; effects are keyed, so none is repeated.
+
+    Locks: the events' rows, in id order.
+    """
+    session.execute(_REARM, {"ids": sorted(event.row_id for event in events)})
+    return {event.lane for event in events}

@@ -1,0 +1,58 @@
+"""The inbox's tasks: drain a lane, fetch what is ambiguous, rescue what nobody woke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing_worker.inbox.queries import count_parked_for_fetch
+from billing_worker.inbox.services.drain_lane import drain_lane
+from billing_worker.inbox.services.fetch_parked import fetch_parked
+from billing_worker.inbox.services.rescue_lanes import list_due_lanes, rescue_lanes
+from billing_worker.worker.container import Container
+from billing_worker.worker.probes import Probe
+from billing_worker.worker.queues import FETCH, MAINTENANCE, WEBHOOK_QUEUE_PREFIX
+from billing_worker.worker.tasks import task
+from billing_worker.worker.wake import DRAIN_LANE
+
+
+@task(DRAIN_LANE, queue=WEBHOOK_QUEUE_PREFIX)
+def drain(container: Container, *, lane: int, woken_by: str = "") -> Mapping[str, object]:  # noqa: ARG001 - for Flower
+    """Apply what is due in one lane; `woken_by` names the event that sent the message."""
+    report = drain_lane(
+        container.unit_of_work,
+        container.reactions,
+        lane=lane,
+        batch_size=container.settings.billing_webhook_batch_size,
+        clear_mark=container.waker.clear_mark,
+    )
+    if report.again:
+        container.waker.wake_lane(lane)
+    return vars(report)
+
+
+@task("inbox.fetch_parked", queue=FETCH)
+def fetch(container: Container) -> Mapping[str, object]:
+    """Settle the order of ambiguous objects by asking Stripe."""
+    asked = fetch_parked(container.unit_of_work, container.stripe, wake=container.waker.wake_lane)
+    return {"asked": asked}
+
+
+@task("inbox.rescue_lanes", queue=MAINTENANCE)
+def rescue(container: Container) -> Mapping[str, object]:
+    """Wake the lanes that have due events and no wake-up under way."""
+    with container.unit_of_work.transaction() as session:
+        woken = rescue_lanes(session, container.unit_of_work.now(), wake=container.waker.wake_lane)
+    return {"woken": woken}
+
+
+def _count_due_lanes(session: Session, now: datetime) -> int:
+    return len(list_due_lanes(session, now))
+
+
+PROBES = (
+    Probe("due_lanes", "inbox.rescue_lanes", MAINTENANCE, _count_due_lanes),
+    Probe("parked_for_fetch", "inbox.fetch_parked", FETCH, count_parked_for_fetch),
+)
