@@ -15,6 +15,9 @@ PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "NSELF_PARENT_PID"
 """Process that starts us; compared after prctl, because a parent that died before it sends no signal any more."""
 
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+"""A server needs no more, and runs as a user whose environment others may read."""
+
 
 def bind_to_parent(death_signal: str) -> None:
     """Ask the kernel for a signal when the parent dies, and end now if it already has.
@@ -51,7 +54,8 @@ def main(arguments: list[str]) -> None:
         os.chdir("/")  # the current folder may be closed to that user
         drop_to(options.uid, options.gid)
     bind_to_parent(options.death_signal)
-    os.execv(options.command[0], options.command)  # noqa: S606 - becoming the server is the purpose
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    os.execve(options.command[0], options.command, environment)  # noqa: S606 - becoming the server is the purpose
 
 
 if __name__ == "__main__":

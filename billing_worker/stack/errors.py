@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing_worker.kernel.errors import BillingError, RefusedError, UnavailableError
+from billing_worker.kernel.errors import BillingError, InvalidValueError, RefusedError, UnavailableError
 
 
 class StackError(BillingError):
@@ -41,3 +41,57 @@ class UnreachableFolderError(StackError, RefusedError):
 
     def __init__(self, *, folder: str, uid: int) -> None:
         super().__init__(f"{folder} cannot be entered by uid {uid}: choose another folder with NSELF_HOME")
+
+
+class FolderOwnedByAnotherError(StackError, RefusedError):
+    """A folder of the stack belongs to another user."""
+
+    def __init__(self, *, folder: str, owner: int, user: int) -> None:
+        super().__init__(
+            f"{folder} belongs to uid {owner} and you are uid {user}: "
+            f"run as that user, or choose another folder with NSELF_HOME"
+        )
+
+
+class LostStateError(StackError, RefusedError):
+    """A cluster exists whose passwords are gone."""
+
+    def __init__(self, *, folder: str, state: str) -> None:
+        super().__init__(
+            f"{folder} holds a database and {state} with its passwords is gone: restore it, or move {folder} away"
+        )
+
+
+class PlannedServiceError(StackError, UnavailableError):
+    """A service is known and not part of this release."""
+
+    def __init__(self, *, service: str, reason: str) -> None:
+        super().__init__(f"{service} cannot be started, stopped or restarted: {reason}")
+
+
+class UnknownServiceError(StackError, InvalidValueError):
+    """No service has this name."""
+
+    def __init__(self, *, service: str, known: str) -> None:
+        super().__init__(f"there is no service {service!r}: write one of {known}")
+
+
+class ServiceNotHereError(StackError, RefusedError):
+    """A service runs elsewhere in this installation."""
+
+    def __init__(self, *, service: str, variable: str) -> None:
+        super().__init__(f"{service} is not run here, because {variable} points to another one")
+
+
+class SupervisorError(StackError, UnavailableError):
+    """The supervisor refused or did not answer."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the supervisor does not do it: {reason}")
+
+
+class StackNotRunningError(StackError, UnavailableError):
+    """The stack is not running."""
+
+    def __init__(self) -> None:
+        super().__init__("the stack is not running: `nself start`")

@@ -1,0 +1,128 @@
+"""The services of one machine as data: names, command lines, how each is stopped and what tells that it is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing_worker.stack.errors import PlannedServiceError, UnknownServiceError
+
+CELERY = ("{python}", "-m", "celery", "-A", "billing_worker.app.celery_app")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process under the supervisor.
+
+    Shape: `command` is a template of words; `part` is the embedded part it serves, none for our own processes;
+    `level` orders starts upwards and stops downwards; `health` is asked over HTTP, none where running is all we know.
+    """
+
+    name: str
+    service: str
+    level: int
+    command: tuple[str, ...]
+    part: str | None = None
+    stop_signal: str = "TERM"
+    death_signal: str = "TERM"
+    stop_seconds: int = 30
+    steady_seconds: int = 1
+    health: str | None = None
+
+
+def _worker(name: str, queues: str, *, service: str | None = None) -> Program:
+    return Program(
+        name=name,
+        service=service or name,
+        level=40,
+        command=(
+            *CELERY,
+            "worker",
+            *("--pool", "prefork", "--concurrency", "1", "--prefetch-multiplier", "1"),
+            *("--without-mingle", "--without-gossip", "-E", "--hostname", f"{name}@%h", "-Q", queues),
+        ),
+        # a drain ends within 5 s and one Stripe call within 30 s; then the soft shutdown returns the message
+        stop_seconds=60,
+        # rows are the truth: without a supervisor nobody may go on working unseen
+        death_signal="KILL",
+        steady_seconds=3,
+    )
+
+
+def _beat(name: str) -> Program:
+    command = (*CELERY, "beat", "--pidfile", "", "--schedule", "{run}/" + name)
+    return Program(name=name, service="beat", level=50, command=command, death_signal="KILL", steady_seconds=3)
+
+
+PROGRAMS: tuple[Program, ...] = (
+    Program("postgres", "postgres", 10, ("{postgres}",), part="postgres", stop_signal="INT", stop_seconds=60),
+    Program("redis", "redis", 10, ("{redis}",), part="redis"),
+    Program(
+        "stripe-mock",
+        "stripe-mock",
+        20,
+        ("{python}", "-m", "billing_worker.sandbox"),
+        part="stripe",
+        health="http://127.0.0.1:{stripe_mock_port}/_sandbox/health",
+    ),
+    Program(
+        "receiver",
+        "receiver",
+        30,
+        ("{python}", "-m", "webhook_receiver"),
+        health="http://127.0.0.1:{receiver_port}/healthz",
+    ),
+    _worker("worker-webhooks-1", "{webhook_queues}", service="worker-webhooks"),
+    _worker("worker-webhooks-2", "{webhook_queues}", service="worker-webhooks"),
+    _worker("usage-collector", "usage"),
+    _worker("worker-billing", "quotas,payments,reconciliation,effects,maintenance"),
+    _worker("mail", "mail"),
+    _beat("beat-a"),
+    _beat("beat-b"),
+    Program(
+        "flower",
+        "flower",
+        60,
+        (*CELERY, "flower", "--address=127.0.0.1", "--port={flower_port}"),
+        steady_seconds=3,
+        death_signal="KILL",
+    ),
+)
+
+FIRST_OWN_LEVEL = 30
+"""Below it are servers of the embedded parts; between the two the schema is migrated."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "billing": ("receiver", "worker-webhooks", "usage-collector", "worker-billing", "mail", "beat"),
+}
+"""Names for several services."""
+
+INTAKE_SERVICE = "receiver"
+
+PLANNED: dict[str, str] = {
+    "pdf-generator": "it comes with invoice rendering; until then invoices are rendered by Stripe",
+}
+"""Names the guide knows and this release does not run, with the reason."""
+
+SERVICES: tuple[str, ...] = tuple(dict.fromkeys(program.service for program in PROGRAMS))
+
+
+def known_names() -> tuple[str, ...]:
+    """Return every name a person may write."""
+    return (*SERVICES, *GROUPS, *PLANNED)
+
+
+def select_programs(names: tuple[str, ...]) -> tuple[Program, ...]:
+    """Return the programs of services, groups or single processes, all for no name, in starting order.
+
+    Raises: UnknownServiceError, and PlannedServiceError for the whole request when one name is only planned.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        if name in PLANNED:
+            raise PlannedServiceError(service=name, reason=PLANNED[name])
+        services = GROUPS.get(name, (name,))
+        found = {program.name for program in PROGRAMS if program.service in services or program.name == name}
+        if not found:
+            raise UnknownServiceError(service=name, known=", ".join(known_names()))
+        wanted |= found
+    return tuple(program for program in PROGRAMS if not names or program.name in wanted)
