@@ -1,0 +1,20 @@
+"""Every slice's tasks and probes; importing this module fills the task registry.
+
+A slice that cannot be imported stops every process at its start: a worker that silently lacks tasks loses work.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from billing_worker.worker import maintenance
+from billing_worker.worker.ledger import tasks as ledger
+from billing_worker.worker.probes import Probe
+
+TASK_MODULES: tuple[ModuleType, ...] = (
+    maintenance,
+    ledger,
+)
+
+PROBES: tuple[Probe, ...] = ()
+"""What the tick asks every second, in the order in which work is woken."""

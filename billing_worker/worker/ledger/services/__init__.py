@@ -1,0 +1,1 @@
+"""Use cases of the schedule ledger, one a file."""
