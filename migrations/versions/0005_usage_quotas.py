@@ -32,8 +32,11 @@ CREATE TABLE billing.billing_usage_batches (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source        text NOT NULL,
     record_count  integer NOT NULL CHECK (record_count > 0),
+    first_at      timestamptz NOT NULL,
+    last_at       timestamptz NOT NULL,
     accepted_at   timestamptz NOT NULL,
-    aggregated_at timestamptz
+    aggregated_at timestamptz,
+    CHECK (last_at >= first_at)
 );
 CREATE INDEX ix_billing_usage_batches_open ON billing.billing_usage_batches (id) WHERE aggregated_at IS NULL;
 CREATE INDEX ix_billing_usage_batches_accepted ON billing.billing_usage_batches (accepted_at);
@@ -117,9 +120,11 @@ CREATE TABLE billing.billing_quotas (
     alert_at_percent smallint[] NOT NULL DEFAULT '{80,100}',
     rollover         boolean NOT NULL DEFAULT false,
     anchor_at        timestamptz,
+    anchor_months    smallint NOT NULL DEFAULT 1 CHECK (anchor_months > 0),
     set_at           timestamptz NOT NULL,
     set_by           text NOT NULL,
     CHECK ((user_id IS NULL) <> (price_id IS NULL)),
+    CHECK ((period = 'billing') = (anchor_at IS NOT NULL)),
     CONSTRAINT uq_billing_quotas UNIQUE NULLS NOT DISTINCT (user_id, price_id, metric_type)
 );
 
