@@ -1,0 +1,47 @@
+"""What can be wrong with usage; each message says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from billing_worker.kernel.errors import InvalidValueError, RefusedError, TerminalError
+
+
+class UsageError(TerminalError):
+    """A usage record or metric cannot be accepted."""
+
+
+class UnknownMetricError(UsageError, InvalidValueError):
+    """The metric is not in the catalogue."""
+
+    def __init__(self, metric: str, known: Iterable[str]) -> None:
+        self.metric = metric
+        self.known = tuple(sorted(known))
+        super().__init__(f"unknown metric {metric!r}; known metrics: {', '.join(self.known)}")
+
+
+class InvalidUsageError(UsageError, InvalidValueError):
+    """A field of a usage record breaks a rule."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        super().__init__(f"{field}: {problem}")
+
+
+class UsageKeyConflictError(UsageError, RefusedError):
+    """An idempotency key was used before for another record."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"idempotency key {key!r} was already used for a different record: nothing was recorded under it; "
+            "send the first record unchanged to repeat it, or a new key for a new record"
+        )
+
+
+class MetricCatalogError(UsageError, InvalidValueError):
+    """The metric catalogue cannot be used."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        self.source = source
+        super().__init__(f"metric catalogue {source}: {problem}")

@@ -1,0 +1,230 @@
+"""Rules of metering: what a record may be, which buckets it falls into, how a span is covered by rollups."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from billing_worker.domains.usage.errors import InvalidUsageError, UnknownMetricError, UsageError
+from billing_worker.domains.usage.states import ROLLUPS, Formula, Level, Rounding
+from billing_worker.kernel.periods import Period, PeriodKind, period_containing
+
+SLOT = timedelta(minutes=15)
+"""The finest step of UTC offsets since 1973: inside one slot an instant cannot change its local hour, day or month."""
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Older than any usage, younger than the last offset that is not a multiple of fifteen minutes."""
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+"""Clock skew granted to applications, as much as Stripe grants meter events."""
+
+VALUE_MAX = 2**63 - 1
+TEXT_MAX = 255
+
+_KINDS = {Level.MONTHLY: PeriodKind.MONTH, Level.DAILY: PeriodKind.DAY, Level.HOURLY: PeriodKind.HOUR}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One thing that is metered; units of `round_to` are the metric's own."""
+
+    name: str
+    description: str
+    formula: Formula
+    unit: str
+    round_to: int = 1
+    rounding: Rounding = Rounding.NONE
+
+
+class MetricCatalog:
+    """The metrics of this installation by name."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = {metric.name: metric for metric in metrics}
+
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(self._metrics.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._metrics
+
+    def get(self, name: str) -> Metric:
+        """Return a metric.
+
+        Raises: UnknownMetricError naming those that exist.
+        """
+        if name not in self._metrics:
+            raise UnknownMetricError(name, self._metrics)
+        return self._metrics[name]
+
+    def of_formula(self, formula: Formula) -> list[str]:
+        """Name the metrics of one formula."""
+        return [metric.name for metric in self if metric.formula is formula]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One use of a metric by a user.
+
+    Shape: `created_at` is when the use happened, aware (default: when it is recorded); `unique_key` is what a unique
+    metric counts, and only such a metric has one.
+    """
+
+    user_id: str
+    metric_type: str
+    value: int = 1
+    created_at: datetime | None = None
+    unique_key: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a span and the rollup that holds it whole; buckets count by their start."""
+
+    level: Level
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SlotBucket:
+    """Where one slot lies in one rollup: the bucket's name and the instants that fall into it."""
+
+    slot: datetime
+    start: datetime
+    span: Period
+
+
+def check_record(record: UsageRecord, catalog: MetricCatalog, now: datetime) -> UsageError | None:
+    """Return what is wrong with a record, or None."""
+    if record.metric_type not in catalog:
+        return UnknownMetricError(record.metric_type, (metric.name for metric in catalog))
+    for field in ("user_id", "unique_key", "idempotency_key"):
+        problem = _text_problem(getattr(record, field))
+        if problem:
+            return InvalidUsageError(field, problem)
+    if isinstance(record.value, bool) or not isinstance(record.value, int):
+        return InvalidUsageError("value", f"Invalid integer: {record.value}; usage counts whole units, for example 2")
+    if not 0 <= record.value <= VALUE_MAX:
+        return InvalidUsageError("value", f"{record.value} is not between 0 and {VALUE_MAX}; for example 2")
+    if (record.unique_key is not None) != (catalog.get(record.metric_type).formula is Formula.UNIQUE):
+        return InvalidUsageError("unique_key", "a unique metric needs one, every other metric has none")
+    return _time_error(record.created_at, now)
+
+
+def _text_problem(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value or len(value) > TEXT_MAX or not value.isprintable():
+        return f"{value[:40]!r} must be 1 to {TEXT_MAX} printable characters; for example user123"
+    return None
+
+
+def _time_error(created_at: datetime | None, now: datetime) -> UsageError | None:
+    if created_at is None:
+        return None
+    if created_at.tzinfo is None:
+        return InvalidUsageError("created_at", f"{created_at} has no time zone; write for example 2026-01-15T12:00:00Z")
+    if not EARLIEST <= created_at <= now + FUTURE_TOLERANCE:
+        return InvalidUsageError(
+            "created_at", f"{created_at.isoformat()} is before 2000 or over five minutes in the future"
+        )
+    return None
+
+
+def key_digest(idempotency_key: str) -> bytes:
+    """Hash an idempotency key to a fixed length."""
+    return hashlib.sha256(idempotency_key.encode()).digest()
+
+
+def payload_hash(record: UsageRecord) -> bytes:
+    """Hash what a record says, as it was sent: a time left out stays left out, so a later retry is the same record."""
+    created_at = record.created_at.astimezone(UTC).isoformat() if record.created_at else ""
+    parts = (record.user_id, record.metric_type, str(record.value), record.unique_key or "", created_at)
+    return hashlib.sha256("\x00".join(parts).encode()).digest()
+
+
+def bucket_start(level: Level, slot: datetime, zone: ZoneInfo) -> datetime:
+    """Find the rollup bucket of a slot; local boundaries, as a UTC instant."""
+    return period_containing(_KINDS[level], slot, zone).start
+
+
+def bucket_span(level: Level, slot: datetime, zone: ZoneInfo) -> Period:
+    """Find the instants that fall into the same bucket as a slot.
+
+    An hour can be cut short by a half-hour change of the clocks (Lord Howe), so its slots are asked one by one.
+    """
+    whole = period_containing(_KINDS[level], slot, zone)
+    if level is not Level.HOURLY:
+        return whole
+    slots = [whole.start + SLOT * step for step in range(4)]
+    inside = [one for one in slots if bucket_start(level, one, zone) == whole.start]
+    return Period(inside[0], inside[-1] + SLOT)
+
+
+def buckets_by_level(slots: Iterable[datetime], zone: ZoneInfo) -> dict[Level, list[SlotBucket]]:
+    """Tell for each rollup where some slots lie."""
+    known = list(slots)
+    return {
+        level: [SlotBucket(slot, bucket_start(level, slot, zone), bucket_span(level, slot, zone)) for slot in known]
+        for level in ROLLUPS
+    }
+
+
+def decompose(span: Period, zone: ZoneInfo) -> list[Piece]:
+    """Cover a span by the coarsest rollups that lie wholly inside it, with raw rows only at its ragged ends.
+
+    Order: by time; the pieces touch and never overlap.
+    """
+    return _cover([Level.MONTHLY, Level.DAILY, Level.HOURLY], span, zone)
+
+
+def _cover(levels: list[Level], span: Period, zone: ZoneInfo) -> list[Piece]:
+    if span.start >= span.end:
+        return []
+    if not levels:
+        return [Piece(Level.RAW, span.start, span.end)]
+    level, finer = levels[0], levels[1:]
+    start, end = _boundary_after(level, span.start, zone), _boundary_before(level, span.end, zone)
+    if start >= end:
+        return _cover(finer, span, zone)
+    return [
+        *_cover(finer, Period(span.start, start), zone),
+        Piece(level, start, end),
+        *_cover(finer, Period(end, span.end), zone),
+    ]
+
+
+def _boundary_after(level: Level, instant: datetime, zone: ZoneInfo) -> datetime:
+    """Find the first instant from here on that starts a bucket of its own."""
+    period = period_containing(_KINDS[level], instant, zone)
+    while period.start != instant:
+        instant = period.end
+        period = period_containing(_KINDS[level], instant, zone)
+    return instant
+
+
+def _boundary_before(level: Level, instant: datetime, zone: ZoneInfo) -> datetime:
+    period = period_containing(_KINDS[level], instant, zone)
+    while period.start != instant:
+        instant = period.start
+        period = period_containing(_KINDS[level], instant, zone)
+    return instant
+
+
+def round_quantity(value: int, metric: Metric) -> int:
+    """Round a measured value to the metric's billed quantity, counted in `round_to` units."""
+    whole, rest = divmod(value, metric.round_to)
+    match metric.rounding:
+        case Rounding.NONE:
+            return value
+        case Rounding.UP:
+            return whole + (rest > 0)
+        case Rounding.DOWN:
+            return whole
+        case Rounding.HALF_EVEN:
+            return whole + (rest * 2 > metric.round_to or (rest * 2 == metric.round_to and whole % 2 == 1))

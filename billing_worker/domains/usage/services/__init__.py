@@ -1,0 +1,1 @@
+"""Use cases of usage, one public function per file."""

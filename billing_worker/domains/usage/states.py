@@ -1,0 +1,36 @@
+"""The words of metering: formulas, roundings, rollup levels."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Formula(StrEnum):
+    """How the records of a period become one number."""
+
+    SUM = "sum"
+    MAX = "max"
+    LAST = "last"
+    UNIQUE = "unique"
+
+
+class Rounding(StrEnum):
+    """How the number of a period becomes the billed quantity."""
+
+    NONE = "none"
+    UP = "up"
+    DOWN = "down"
+    HALF_EVEN = "half_even"
+
+
+class Level(StrEnum):
+    """The rollups, named as their tables end; RAW is the records themselves."""
+
+    RAW = "raw"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    MONTHLY = "monthly"
+
+
+ROLLUPS = (Level.HOURLY, Level.DAILY, Level.MONTHLY)
+"""The order in which every transaction locks rollup rows."""
