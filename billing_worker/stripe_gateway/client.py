@@ -38,6 +38,8 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
 """Four waits of at most 8 s stay below the soft limit of a task (60 s)."""
 
+V1 = "/v1/"
+
 PAGE_LIMIT = 100
 """Source: Stripe's documentation, “Pagination”: a limit lies between 1 and 100."""
 
@@ -88,6 +90,8 @@ class StripeGateway:
         self._reads_at_most = settings.stripe_max_retries + 1
         self._wait_grows = settings.stripe_retry_backoff == "exponential"
         self._sleep = sleep
+        self.longest_call = timedelta(seconds=CONNECT_TIMEOUT_SECONDS) + 2 * settings.api_timeout
+        """A changing call ends within this time: connect, send, and two waits for parts of the answer."""
 
     def retrieve(
         self, object_type: str, object_id: str, *, expand: Sequence[str] = (), account_id: str = ""
@@ -109,12 +113,12 @@ class StripeGateway:
         limit: int = PAGE_LIMIT,
         account_id: str = "",
     ) -> Page:
-        """Read one page of a list such as `customers` or `billing/meters`.
+        """Read one page of a list such as `customers`, `billing/meters` or, as the registry writes it, `/v1/customers`.
 
         Raises: StripeUnavailable, RateLimited, StripeRefused, StripeKeyRejected.
         """
         wanted = {**(params or {}), "limit": limit, "starting_after": starting_after}
-        answer = self._read(f"{path}.list", f"/v1/{path}", wanted, account_id)
+        answer = self._read(f"{path.removeprefix(V1)}.list", V1 + path.removeprefix(V1), wanted, account_id)
         return Page(
             data=list(answer.data.get("data", [])),
             has_more=bool(answer.data.get("has_more")),
@@ -123,7 +127,7 @@ class StripeGateway:
 
     def read(self, path: str, *, params: Mapping[str, Any] | None = None, account_id: str = "") -> Retrieved:
         """Read what is neither an object with an id nor a list, for example `account` or `balance`."""
-        return self._read(f"{path}.read", f"/v1/{path}", dict(params or {}), account_id)
+        return self._read(f"{path}.read", V1 + path.removeprefix(V1), dict(params or {}), account_id)
 
     def call(
         self,

@@ -28,13 +28,13 @@ class RateLimited(RetryableError):
 class OutcomeUnknown(RetryableError):
     """A changing call ended without an answer that can be trusted: it may have happened at Stripe or not.
 
-    Repeat it with the same key only. `replayed` says that Stripe repeated a stored 5xx for this key: the same key will
-    never give another answer, so the object has to be looked up.
+    Repeat it with the same key only. `key_is_spent` says that this key will never give another answer (Stripe repeated
+    a stored 5xx, or holds other parameters for it), so the object has to be looked up.
     """
 
-    def __init__(self, message: str, *, replayed: bool = False) -> None:
+    def __init__(self, message: str, *, key_is_spent: bool = False) -> None:
         super().__init__(message)
-        self.replayed = replayed
+        self.key_is_spent = key_is_spent
 
 
 class CardDeclined(TerminalError):
@@ -97,9 +97,10 @@ def map_error_answer(
             payment_intent_id=_id_of(error.get("payment_intent")),
             request_id=request_id,
         )
-    if _is_unclear(status):
-        replayed = headers.get("idempotent-replayed") == "true"
-        return OutcomeUnknown(said, replayed=replayed) if is_change else StripeUnavailable(said)
+    is_key_conflict = error.get("type") == "idempotency_error" and status != HTTPStatus.CONFLICT
+    if is_key_conflict or _is_unclear(status):
+        is_spent = is_key_conflict or headers.get("idempotent-replayed") == "true"
+        return OutcomeUnknown(said, key_is_spent=is_spent) if is_change else StripeUnavailable(said)
     family = _BY_STATUS.get(status)
     return family(said) if family else StripeRefused(said, code=code, param=error.get("param"), request_id=request_id)
 

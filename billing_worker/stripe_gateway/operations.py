@@ -16,7 +16,8 @@ class Operation:
     `takes_metadata` allows the mark `metadata.nself_intent`, by which a created object is found again in `list_path`
     (narrowed by those `list_filters` that the parameters have, and by the fixed `list_params`).
     `done_when` are the statuses of the object in the path that prove that the call happened.
-    `is_repeatable` says that a second call with the same parameters leaves the same object.
+    `is_repeatable` says that a second call with the same parameters does no harm and moves no money.
+    `moves_money` says that safe mode holds the call back.
     """
 
     name: str
@@ -29,30 +30,44 @@ class Operation:
     list_params: tuple[tuple[str, str], ...] = ()
     done_when: frozenset[str] = frozenset()
     is_repeatable: bool = False
+    moves_money: bool = False
     base: str = "api"
 
 
-def _create(noun: str, answers: str, *filters: str, params: tuple[tuple[str, str], ...] = ()) -> Operation:
+_CHARGING_NOUNS = frozenset({"subscriptions", "payment_intents", "refunds", "credit_notes"})
+_CHARGING_VERBS = frozenset({"pay", "confirm", "finalize"})
+
+
+def _create(noun: str, answers: str, *filters: str, status: str = "") -> Operation:
     return Operation(
-        f"{noun.replace('/', '.')}.create",
+        f"{noun}.create",
         "post",
         f"/v1/{noun}",
         answers,
         takes_metadata=True,
         list_path=noun,
         list_filters=filters,
-        list_params=params,
+        list_params=(("status", status),) if status else (),
+        moves_money=noun in _CHARGING_NOUNS,
     )
 
 
 def _update(noun: str, answers: str) -> Operation:
     path = f"/v1/{noun}/{{id}}"
-    return Operation(f"{noun.replace('/', '.')}.update", "post", path, answers, takes_metadata=True, is_repeatable=True)
+    return Operation(f"{noun}.update", "post", path, answers, is_repeatable=True, moves_money=noun in _CHARGING_NOUNS)
 
 
-def _act(noun: str, verb: str, answers: str, *done_when: str, method: str = "post", path: str = "") -> Operation:
-    path = path or f"/v1/{noun}/{{id}}/{verb}"
-    return Operation(f"{noun}.{verb}", method, path, answers, done_when=frozenset(done_when))
+def _act(noun: str, verb: str, answers: str, *done_when: str) -> Operation:
+    path = f"/v1/{noun}/{{id}}/{verb}"
+    return Operation(
+        f"{noun}.{verb}", "post", path, answers, done_when=frozenset(done_when), moves_money=verb in _CHARGING_VERBS
+    )
+
+
+def _method(verb: str) -> Operation:
+    path = "/v1/payment_methods" if verb == "create" else f"/v1/payment_methods/{{id}}/{verb}"
+    # A second, unattached payment method is an orphan at most; attaching and detaching twice changes nothing.
+    return Operation(f"payment_methods.{verb}", "post", path, "payment_method", is_repeatable=True)
 
 
 _ALL = (
@@ -66,32 +81,33 @@ _ALL = (
     _create("coupons", "coupon"),
     _create("promotion_codes", "promotion_code"),
     _create("setup_intents", "setup_intent", "customer"),
-    Operation("payment_methods.create", "post", "/v1/payment_methods", "payment_method", takes_metadata=True),
-    Operation(
-        "payment_methods.attach", "post", "/v1/payment_methods/{id}/attach", "payment_method", is_repeatable=True
-    ),
-    Operation(
-        "payment_methods.detach", "post", "/v1/payment_methods/{id}/detach", "payment_method", is_repeatable=True
-    ),
-    _create("subscriptions", "subscription", "customer", params=(("status", "all"),)),
+    _method("create"),
+    _method("attach"),
+    _method("detach"),
+    _create("subscriptions", "subscription", "customer", status="all"),
     _update("subscriptions", "subscription"),
-    _act("subscriptions", "cancel", "subscription", "canceled", method="delete", path="/v1/subscriptions/{id}"),
+    Operation(
+        "subscriptions.cancel",
+        "delete",
+        "/v1/subscriptions/{id}",
+        "subscription",
+        done_when=frozenset({"canceled", "incomplete_expired"}),
+    ),
     _create("invoices", "invoice", "customer"),
     _update("invoices", "invoice"),
     _act("invoices", "finalize", "invoice", "open", "paid", "uncollectible", "void"),
     _act("invoices", "pay", "invoice", "paid"),
     _act("invoices", "void", "invoice", "void"),
     _act("invoices", "mark_uncollectible", "invoice", "uncollectible"),
-    Operation("invoices.send", "post", "/v1/invoices/{id}/send", "invoice"),
+    _act("invoices", "send", "invoice"),
     _create("invoiceitems", "invoiceitem", "customer"),
     _create("credit_notes", "credit_note", "invoice"),
     _create("payment_intents", "payment_intent", "customer"),
     _act("payment_intents", "confirm", "payment_intent", "succeeded", "processing", "requires_capture"),
     _act("payment_intents", "cancel", "payment_intent", "canceled"),
     _create("refunds", "refund", "charge", "payment_intent"),
-    _create("webhook_endpoints", "webhook_endpoint"),
+    Operation("webhook_endpoints.create", "post", "/v1/webhook_endpoints", "webhook_endpoint", takes_metadata=True),
     Operation("billing.meters.create", "post", "/v1/billing/meters", "billing.meter"),
-    # A meter event's identifier is unique for at least 24 h (STRIPE.md, “Limits”): repeating it adds nothing there.
     Operation("billing.meter_events.create", "post", "/v1/billing/meter_events", "billing.meter_event"),
 )
 
