@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from billing_worker.domains.subscriptions import tasks as subscriptions
+from billing_worker.inbox import tasks as inbox
 from billing_worker.worker import maintenance
 from billing_worker.worker.ledger import tasks as ledger
 from billing_worker.worker.probes import Probe
@@ -14,7 +16,12 @@ from billing_worker.worker.probes import Probe
 TASK_MODULES: tuple[ModuleType, ...] = (
     maintenance,
     ledger,
+    inbox,
+    subscriptions,
 )
 
-PROBES: tuple[Probe, ...] = ()
+PROBES: tuple[Probe, ...] = (
+    *inbox.PROBES,
+    *subscriptions.PROBES,
+)
 """What the tick asks every second, in the order in which work is woken."""

@@ -40,8 +40,8 @@ class LaneState:
 
 _CLAIM = text(
     """
-    SELECT e.id AS row_id, e.account_id, e.event_id, e.type, e.source, e.object_type, e.object_id, e.object_key, e.customer_id,
-           e.created, e.received_at, e.attempts, coalesce(p.body, '') AS body
+    SELECT e.id AS row_id, e.account_id, e.event_id, e.type, e.source, e.object_type, e.object_id, e.object_key,
+           e.customer_id, e.created, e.received_at, e.attempts, coalesce(p.body, '') AS body
     FROM (
         SELECT * FROM billing.billing_webhook_events pending
         WHERE pending.status = 'pending' AND pending.lane = :lane

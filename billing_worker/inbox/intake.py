@@ -140,7 +140,7 @@ def _finite(text: str) -> float:
 
 def _read_event(event: Mapping[str, Any], body: bytes, source: Source) -> Delivery:
     kind = event.get("object")
-    if kind not in {"event", THIN_EVENT}:
+    if kind not in ("event", THIN_EVENT):
         raise _UnreadableError("not_an_event", "the key object is not 'event'")
     event_id, event_type = _name(event, "id"), _name(event, "type")
     if not isinstance(event.get("livemode"), bool):

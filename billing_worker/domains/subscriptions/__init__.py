@@ -1,0 +1,1 @@
+"""Subscriptions and what they entitle to: a customer's access."""
