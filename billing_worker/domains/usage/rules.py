@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -60,6 +60,10 @@ class MetricCatalog:
             raise UnknownMetricError(name, self._metrics)
         return self._metrics[name]
 
+    def formula_of(self, name: str) -> Formula:
+        """Return how a metric is measured; one that left the catalogue is still summed, so its past stays readable."""
+        return self._metrics[name].formula if name in self._metrics else Formula.SUM
+
     def of_formula(self, formula: Formula) -> list[str]:
         """Name the metrics of one formula."""
         return [metric.name for metric in self if metric.formula is formula]
@@ -88,6 +92,15 @@ class Piece:
     level: Level
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSpan:
+    """The use of one metric by one user in one span of time: the question that measuring answers."""
+
+    user_id: str
+    metric_type: str
+    period: Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +194,15 @@ def decompose(span: Period, zone: ZoneInfo) -> list[Piece]:
     Order: by time; the pieces touch and never overlap.
     """
     return _cover([Level.MONTHLY, Level.DAILY, Level.HOURLY], span, zone)
+
+
+def whole_bucket(pieces: Sequence[Piece], zone: ZoneInfo) -> Level | None:
+    """Return the rollup of which these pieces are exactly one bucket, if there is one."""
+    match list(pieces):
+        case [Piece(level=level, start=start, end=end)] if level is not Level.RAW:
+            return level if period_containing(_KINDS[level], start, zone) == Period(start, end) else None
+        case _:
+            return None
 
 
 def _cover(levels: list[Level], span: Period, zone: ZoneInfo) -> list[Piece]:

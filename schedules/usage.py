@@ -1,0 +1,17 @@
+"""Metering: rollups follow the raw records."""
+
+from __future__ import annotations
+
+from schedules.job import Job
+
+JOBS = (
+    # The tick already wakes the aggregator when batches are open; this bounds the lag should a wake-up be lost.
+    # One run aggregates all that is open, so after a downtime the newest slot is enough.
+    Job(
+        "usage_aggregation",
+        task="usage.aggregate",
+        queue="usage",
+        every_setting="usage_aggregation_interval",
+        if_missed="last",
+    ),
+)
