@@ -65,7 +65,7 @@ def subscription(subscription_id: str = "sub_1", **fields: Any) -> dict[str, Any
 def store(engine: Engine, events: Sequence[Mapping[str, Any]], now: datetime) -> list[StoredDelivery]:
     """Store events one delivery after the other, as they arrive."""
     with closing(psycopg2.connect(engine.url.render_as_string(hide_password=False).replace("+psycopg2", ""))) as raw:
-        stored = []
+        stored: list[StoredDelivery] = []
         for one in events:
             delivery = read_delivery(json.dumps(one).encode(), livemode=False)
             with raw, raw.cursor() as cursor:

@@ -123,7 +123,7 @@ def test_a_failing_event_parks_its_object_only_and_ends_as_a_dead_letter(
     assert rows(session, "SELECT status FROM billing_webhook_events WHERE event_id = 'evt_poison'") == [("applied",)]
 
 
-def test_a_lane_that_is_taken_is_left_to_its_holder(engine: Engine, unit_of_work: UnitOfWork, session: Session) -> None:
+def test_a_lane_that_is_taken_is_left_to_its_holder(engine: Engine, unit_of_work: UnitOfWork) -> None:
     stored = store(engine, [event("customer.created", customer())], unit_of_work.now())
     lane = stored[0].lane
     with Session(engine) as holder, holder.begin():
