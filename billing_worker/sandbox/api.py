@@ -1,0 +1,204 @@
+"""The Stripe API itself: from a request to its answer, in one transaction of the world."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from billing_worker.sandbox.core.documents import API_VERSION, Document, public
+from billing_worker.sandbox.core.errors import ApiError, unauthorized, unknown_url
+from billing_worker.sandbox.core.expansion import expand
+from billing_worker.sandbox.core.idempotency import StoredAnswer, fingerprint
+from billing_worker.sandbox.core.identifiers import new_id
+from billing_worker.sandbox.core.routes import Call, Route, Router
+from billing_worker.sandbox.core.session import Origin, Session
+from billing_worker.sandbox.core.wire import decode_form, encode_json
+from billing_worker.sandbox.core.world import World
+from billing_worker.sandbox.operations import (
+    catalog,
+    customers,
+    invoices,
+    meters,
+    payment_methods,
+    payments,
+    subscriptions,
+    webhooks,
+)
+from billing_worker.stripe_gateway.schema import ParameterError, operation
+
+_KEY = re.compile(r"(?:sk|rk)_test_\w{2,}")
+_LIVE = re.compile(r"(?:sk|rk)_live_")
+
+TABLES = [
+    customers.OPERATIONS,
+    payment_methods.OPERATIONS,
+    catalog.OPERATIONS,
+    payments.OPERATIONS,
+    subscriptions.OPERATIONS,
+    invoices.OPERATIONS,
+    meters.OPERATIONS,
+    webhooks.OPERATIONS,
+]
+INCLUDABLES = {
+    ("invoice", "payments"): invoices.payments_of,
+    ("invoice", "confirmation_secret"): invoices.confirmation_secret_of,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. Shape: header names are in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Api:
+    """Answers requests under /v1 and /v2."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._router = Router(TABLES)
+
+    def answer(self, request: Request) -> Response:
+        """Answer a request; every refusal has Stripe's shape."""
+        request_id = new_id("request")
+        headers = {"Request-Id": request_id, "Stripe-Version": request.headers.get("stripe-version", API_VERSION)}
+        key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
+        if key:
+            headers["Idempotency-Key"] = key
+        try:
+            status, body, replayed_from = self._answer(request, request_id, key)
+        except ApiError as error:
+            status, body, replayed_from = error.status, encode_json(error.body()), None
+        if replayed_from is not None:
+            headers |= {"Idempotent-Replayed": "true", "Original-Request": replayed_from, "Request-Id": replayed_from}
+        return Response(status, body, headers)
+
+    def _answer(self, request: Request, request_id: str, key: str) -> tuple[int, bytes, str | None]:
+        check_key(request.headers.get("authorization", ""))
+        found = self._router.find(request.method, request.path)
+        if found is None:
+            raise unknown_url(request.method, request.path)
+        route, ids = found
+        raw = _raw_params(request)
+        params = _decode(route, raw)
+        with self._world.keys.claim(key) if key else contextlib.nullcontext(), self._world.lock:
+            self._world.catch_up()
+            mark = fingerprint(request.method, request.path, raw)
+            stored = self._world.keys.find(key, mark, self._world.clock.now()) if key else None
+            if stored is not None:
+                return stored.status, stored.body.encode(), stored.request_id
+            session = self._world.session(Origin(request_id, key or None))
+            call = Call(session, tuple(map(unquote, ids)), params, self._world.account_id, self._world.log)
+            status, body = self._run(route, call)
+            answer = StoredAnswer(key, mark, status, body.decode(), request_id, session.now) if key else None
+            self._world.commit(session, answer)
+            return status, body, None
+
+    def _run(self, route: Route, call: Call) -> tuple[int, bytes]:
+        session = call.session
+        try:
+            route.check_simulated(call.params)
+            document = public(route.handler(call))
+            expand(document, call.params.get("expand") or [], session, INCLUDABLES)
+        except ApiError as error:
+            if not error.keeps_changes:
+                _forget(session)
+            return error.status, encode_json(error.body())
+        return 200, encode_json(_visible(document))
+
+
+def check_key(authorization: str) -> None:
+    """Accept any test key of the right form.
+
+    Raises: ApiError 401; a live key is refused by name, so that nobody sends one here twice.
+    """
+    scheme, _, value = authorization.partition(" ")
+    key = value.strip()
+    if scheme.lower() == "basic":
+        key = _basic_user(key)
+    elif scheme.lower() != "bearer":
+        key = ""
+    if not key:
+        raise unauthorized(
+            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+        )
+    if _LIVE.match(key):
+        raise unauthorized("This is a sandbox: live keys do not belong here. Roll the key you have just sent.")
+    if not _KEY.fullmatch(key):
+        raise unauthorized(f"Invalid API Key provided: {key[:8]}****")
+
+
+def _basic_user(encoded: str) -> str:
+    try:
+        return b64decode(encoded, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""
+
+
+def _raw_params(request: Request) -> dict[str, Any]:
+    raw = decode_form(request.query)
+    if request.method == "POST" and request.body:
+        try:
+            raw |= decode_form(request.body.decode())
+        except UnicodeDecodeError as error:
+            raise ApiError("Invalid request body: it is not UTF-8.") from error
+    return raw
+
+
+def _decode(route: Route, raw: dict[str, Any]) -> dict[str, Any]:
+    known = operation(route.method, route.path)
+    if known is None:
+        raise unknown_url(route.method, route.path)
+    try:
+        return known.decode(raw)
+    except ParameterError as error:
+        raise ApiError(str(error), param=error.param, code=error.code) from error
+
+
+def _forget(session: Session) -> None:
+    session.changed.clear()
+    session.removed.clear()
+    session.events.clear()
+
+
+def _visible(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {key: _visible(inner) for key, inner in value.items() if not key.startswith("_")}
+    if isinstance(value, list):
+        return [_visible(inner) for inner in value]
+    return value
+
+
+def decode_json_object(body: bytes) -> Document:
+    """Read a JSON object.
+
+    Raises: ApiError 400 for anything else.
+    """
+    try:
+        document = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise ApiError(f"The body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ApiError("The body must be a JSON object.")
+    return document

@@ -1,0 +1,1 @@
+"""What every object family shares: store, events, deliveries, clock, wire format."""

@@ -1,0 +1,52 @@
+"""API objects as plain documents: copying, hiding internals, telling what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Document = dict[str, Any]
+
+API_VERSION = "2026-10-28.endive"
+"""The version the installed SDK pins; every event is rendered in it."""
+
+
+def clone(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Copy a JSON value deeply; several times faster than copy.deepcopy because JSON has no cycles."""
+    if isinstance(value, dict):
+        return {key: clone(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [clone(inner) for inner in value]
+    return value
+
+
+def public(document: Document) -> Document:
+    """Copy a document without the sandbox's own notes, whose keys start with an underscore."""
+    return {key: clone(value) for key, value in document.items() if not key.startswith("_")}
+
+
+def previous_attributes(before: Document, after: Document) -> Document:
+    """Tell what an update replaced: hashes key by key, arrays whole, an absent key as null."""
+    changed: Document = {}
+    for key in [*before, *(key for key in after if key not in before)]:
+        if key.startswith("_"):
+            continue
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            changed[key] = previous_attributes(old, new)
+        else:
+            changed[key] = clone(old)
+    return changed
+
+
+def list_of(data: Iterable[Document], url: str, *, has_more: bool = False) -> Document:
+    """Wrap documents the way every list of the API looks."""
+    return {"object": "list", "data": list(data), "has_more": has_more, "url": url}
+
+
+def reference(value: Any) -> str | None:  # noqa: ANN401 - an id, an expanded object or null
+    """Give the id of a reference, expanded or not."""
+    found: str | None = value["id"] if isinstance(value, dict) else value
+    return found

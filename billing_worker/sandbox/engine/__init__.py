@@ -1,0 +1,1 @@
+"""What Stripe does by itself: charging, invoicing, proration, subscription cycles."""

@@ -1,0 +1,154 @@
+"""Stripe's test cards and what each of them does when it is charged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.errors import ApiError, invalid
+from billing_worker.sandbox.core.session import Session
+
+_MESSAGES = {
+    "card_declined": "Your card was declined.",
+    "insufficient_funds": "Your card has insufficient funds.",
+    "expired_card": "Your card has expired.",
+    "incorrect_cvc": "Your card's security code is incorrect.",
+    "processing_error": "An error occurred while processing your card. Try again in a little bit.",
+    "authentication_required": "Your card was declined. This transaction requires authentication.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One test card. Source: Stripe documentation, “Test card numbers”."""
+
+    number: str
+    brand: str = "visa"
+    decline_code: str | None = None
+    code: str = "card_declined"
+    needs_action: bool = False
+    dispute_reason: str | None = None
+    refund_fails: bool = False
+
+    @property
+    def message(self) -> str:
+        """The words of its refusal."""
+        return _MESSAGES.get(
+            self.code if self.code != "card_declined" else self.decline_code or "", _MESSAGES["card_declined"]
+        )
+
+
+TEST_METHODS: dict[str, Card] = {
+    "pm_card_visa": Card("4242424242424242"),
+    "pm_card_visa_debit": Card("4000056655665556"),
+    "pm_card_mastercard": Card("5555555555554444", "mastercard"),
+    "pm_card_amex": Card("378282246310005", "amex"),
+    "pm_card_discover": Card("6011111111111117", "discover"),
+    "pm_card_bypassPending": Card("4000000000000077"),
+    "pm_card_visa_chargeDeclined": Card("4000000000000002", decline_code="generic_decline"),
+    "pm_card_visa_chargeDeclinedInsufficientFunds": Card("4000000000009995", decline_code="insufficient_funds"),
+    "pm_card_visa_chargeDeclinedLostCard": Card("4000000000009987", decline_code="lost_card"),
+    "pm_card_visa_chargeDeclinedStolenCard": Card("4000000000009979", decline_code="stolen_card"),
+    "pm_card_visa_chargeDeclinedVelocityLimitExceeded": Card("4000000000006975", decline_code="card_velocity_exceeded"),
+    "pm_card_chargeDeclinedExpiredCard": Card("4000000000000069", decline_code="expired_card", code="expired_card"),
+    "pm_card_chargeDeclinedIncorrectCvc": Card("4000000000000127", decline_code="incorrect_cvc", code="incorrect_cvc"),
+    "pm_card_chargeDeclinedProcessingError": Card(
+        "4000000000000119", decline_code="processing_error", code="processing_error"
+    ),
+    "pm_card_chargeDeclinedFraudulent": Card("4100000000000019", decline_code="fraudulent"),
+    "pm_card_chargeCustomerFail": Card("4000000000000341", decline_code="generic_decline"),
+    "pm_card_authenticationRequired": Card("4000002760003184", needs_action=True),
+    "pm_card_threeDSecure2Required": Card("4000000000003220", needs_action=True),
+    "pm_card_createDispute": Card("4000000000000259", dispute_reason="fraudulent"),
+    "pm_card_createDisputeProductNotReceived": Card("4000000000002685", dispute_reason="product_not_received"),
+    "pm_card_createDisputeInquiry": Card("4000000000001976", dispute_reason="general"),
+    "pm_card_refundFail": Card("4000000000005126", refund_fails=True),
+}
+_ALIASES = {
+    "pm_card_chargeDeclined": "pm_card_visa_chargeDeclined",
+    "pm_card_chargeDeclinedInsufficientFunds": "pm_card_visa_chargeDeclinedInsufficientFunds",
+    "pm_card_chargeDeclinedLostCard": "pm_card_visa_chargeDeclinedLostCard",
+    "pm_card_chargeDeclinedStolenCard": "pm_card_visa_chargeDeclinedStolenCard",
+    "pm_card_authenticationRequiredOnSetup": "pm_card_authenticationRequired",
+}
+_BY_NUMBER = {card.number: name for name, card in TEST_METHODS.items()}
+
+
+def card_of(method: Document) -> Card:
+    """Tell how a payment method behaves."""
+    return TEST_METHODS[method["_behaviour"]]
+
+
+def find_method(session: Session, object_id: str, *, param: str = "payment_method") -> Document:
+    """Return a payment method; the name of a test card makes a new one.
+
+    Raises: ApiError resource_missing.
+    """
+    name = _ALIASES.get(object_id, object_id)
+    if name in TEST_METHODS:
+        return session.add(_payment_method(session, name, {}, None))
+    return session.get("payment_method", object_id, param=param)
+
+
+def create_method(session: Session, params: dict[str, Any]) -> Document:
+    """Make a payment method from a test card's number or token.
+
+    Raises: ApiError for anything else: no real card number is ever taken in.
+    """
+    if params.get("type", "card") != "card":
+        raise invalid("The sandbox has payment methods of type card only.", param="type")
+    card = params.get("card") or {}
+    if not isinstance(card, dict):
+        raise invalid("Invalid object", param="card")
+    if token := card.get("token"):
+        name = _ALIASES.get(token.replace("tok_", "pm_card_", 1), token.replace("tok_", "pm_card_", 1))
+    else:
+        name = _BY_NUMBER.get(str(card.get("number", "")).replace(" ", ""), "")
+    if name not in TEST_METHODS:
+        raise ApiError(
+            "Your card number is incorrect. The sandbox takes Stripe's test cards only.",
+            status=402,
+            kind="card_error",
+            code="incorrect_number",
+            param="card[number]",
+        )
+    expiry = {key: card[key] for key in ("exp_month", "exp_year") if key in card}
+    document = _payment_method(session, name, expiry, params.get("billing_details"))
+    document["metadata"] = params.get("metadata") or {}
+    return session.add(document)
+
+
+def _payment_method(session: Session, name: str, expiry: Document, billing: Document | None) -> Document:
+    card = TEST_METHODS[name]
+    address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+    details: Document = {"address": address, "email": None, "name": None, "phone": None, "tax_id": None}
+    return {
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": details | (billing or {}),
+        "card": {
+            "brand": card.brand,
+            "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+            "country": "US",
+            "display_brand": card.brand,
+            "exp_month": 12,
+            "exp_year": 2034,
+            "fingerprint": f"sandbox{card.number[-9:]}",
+            "funding": "credit",
+            "generated_from": None,
+            "last4": card.number[-4:],
+            "networks": {"available": [card.brand], "preferred": None},
+            "regulated_status": "unregulated",
+            "three_d_secure_usage": {"supported": True},
+            "wallet": None,
+        }
+        | expiry,
+        "created": session.now,
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": "card",
+        "_behaviour": name,
+    }

@@ -1,0 +1,260 @@
+"""Payment intents and their charges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_worker.sandbox.core.documents import Document, public
+from billing_worker.sandbox.core.errors import ApiError, invalid
+from billing_worker.sandbox.core.identifiers import new_id, token
+from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.balance import book
+from billing_worker.sandbox.engine.cards import Card, card_of
+from billing_worker.sandbox.engine.disputes import open_dispute
+
+_FEE_BPS = 290
+_FEE_FIXED_MINOR = 30
+"""Source: Stripe's standard US price, 2.9 % + 30 ¢."""
+
+
+def new_intent(session: Session, *, amount_minor: int, currency: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
+    """Create a payment intent and tell of it."""
+    intent_id = new_id("payment_intent")
+    intent: Document = {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount_minor,
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic",
+        "client_secret": f"{intent_id}_secret_{token(24)}",
+        "confirmation_method": "automatic",
+        "created": session.now,
+        "currency": currency,
+        "customer": None,
+        "customer_account": None,
+        "description": None,
+        "excluded_payment_method_types": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": {},
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": ["card"],
+        "processing": None,
+        "receipt_email": None,
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "source": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+    } | given
+    if intent["payment_method"]:
+        intent["status"] = "requires_confirmation"
+    return session.add(intent, "payment_intent.created")
+
+
+def confirm(session: Session, intent: Document, method: Document) -> ApiError | None:
+    """Charge a payment method for an intent; a refusal is returned, not raised, because it is a fact to keep."""
+    if intent["status"] in {"succeeded", "canceled"}:
+        raise ApiError(
+            f"You cannot confirm this PaymentIntent because it has already {_past(intent['status'])}.",
+            code="payment_intent_unexpected_state",
+            extra={"payment_intent": public(intent)},
+        )
+    intent["payment_method"] = method["id"]
+    card = card_of(method)
+    if card.needs_action and not intent.get("_is_authenticated"):
+        return _require_action(session, intent)
+    charge = _charge(session, intent, method, card)
+    intent["latest_charge"] = charge["id"]
+    if card.decline_code:
+        return _decline(session, intent, method, charge, card)
+    intent |= {
+        "status": "succeeded",
+        "amount_received": intent["amount"],
+        "last_payment_error": None,
+        "next_action": None,
+    }
+    session.tell("charge.succeeded", charge)
+    session.tell("payment_intent.succeeded", intent)
+    _settle_funds(session, charge)
+    if card.dispute_reason:
+        open_dispute(session, charge, card.dispute_reason)
+    return None
+
+
+def cancel_intent(session: Session, intent: Document, reason: str | None) -> None:
+    """Cancel an intent that has not succeeded."""
+    if intent["status"] in {"succeeded", "canceled"}:
+        raise ApiError(
+            f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only a PaymentIntent "
+            "with one of the following statuses may be canceled: requires_payment_method, requires_capture, "
+            "requires_confirmation, requires_action, processing.",
+            code="payment_intent_unexpected_state",
+            extra={"payment_intent": public(intent)},
+        )
+    intent |= {"status": "canceled", "canceled_at": session.now, "cancellation_reason": reason, "next_action": None}
+    session.tell("payment_intent.canceled", intent)
+
+
+def pick_method(session: Session, *candidates: str | None) -> Document | None:
+    """Return the first payment method named."""
+    for candidate in candidates:
+        if candidate:
+            return session.get("payment_method", candidate, param="payment_method")
+    return None
+
+
+def check_owner(method: Document, customer_id: str | None) -> None:
+    """Refuse a payment method that another customer holds."""
+    if method["customer"] not in {None, customer_id}:
+        raise invalid(
+            f"The payment method {method['id']} does not belong to the customer {customer_id}.",
+            param="payment_method",
+        )
+
+
+def _past(status: str) -> str:
+    return "succeeded" if status == "succeeded" else "been canceled"
+
+
+def _require_action(session: Session, intent: Document) -> ApiError:
+    intent |= {
+        "status": "requires_action",
+        "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}},
+    }
+    session.tell("payment_intent.requires_action", intent)
+    return ApiError(
+        "This payment requires additional user action before it can be completed successfully.",
+        status=402,
+        kind="card_error",
+        code="authentication_required",
+        extra={"decline_code": "authentication_required", "payment_intent": public(intent)},
+        keeps_changes=True,
+    )
+
+
+def _decline(session: Session, intent: Document, method: Document, charge: Document, card: Card) -> ApiError:
+    error: Document = {"decline_code": card.decline_code, "charge": charge["id"], "payment_method": public(method)}
+    refusal = ApiError(
+        card.message,
+        status=402,
+        kind="card_error",
+        code=card.code,
+        extra={**error, "advice_code": "try_again_later"},
+        keeps_changes=True,
+    )
+    intent |= {
+        "status": "requires_payment_method",
+        "payment_method": None,
+        "last_payment_error": refusal.body()["error"],
+        "next_action": None,
+    }
+    session.tell("charge.failed", charge)
+    session.tell("payment_intent.payment_failed", intent)
+    refusal.extra["payment_intent"] = public(intent)
+    return refusal
+
+
+def _charge(session: Session, intent: Document, method: Document, card: Card) -> Document:
+    declined = card.decline_code is not None
+    charge_id = new_id("charge")
+    return session.add(
+        {
+            "id": charge_id,
+            "object": "charge",
+            "amount": intent["amount"],
+            "amount_captured": 0 if declined else intent["amount"],
+            "amount_refunded": 0,
+            "application": None,
+            "application_fee": None,
+            "application_fee_amount": None,
+            "balance_transaction": None,
+            "billing_details": method["billing_details"],
+            "calculated_statement_descriptor": "SANDBOX",
+            "captured": not declined,
+            "created": session.now,
+            "currency": intent["currency"],
+            "customer": intent["customer"],
+            "description": intent["description"],
+            "disputed": False,
+            "failure_balance_transaction": None,
+            "failure_code": card.code if declined else None,
+            "failure_message": card.message if declined else None,
+            "fraud_details": {},
+            "livemode": False,
+            "metadata": dict(intent["metadata"]),
+            "on_behalf_of": None,
+            "outcome": _outcome(card),
+            "paid": not declined,
+            "payment_intent": intent["id"],
+            "payment_method": method["id"],
+            "payment_method_details": {"type": "card", "card": _card_details(method)},
+            "receipt_email": intent["receipt_email"],
+            "receipt_number": None,
+            "receipt_url": None if declined else f"https://pay.stripe.com/receipts/{charge_id}",
+            "refunded": False,
+            "review": None,
+            "shipping": None,
+            "source": None,
+            "source_transfer": None,
+            "statement_descriptor": None,
+            "statement_descriptor_suffix": None,
+            "status": "failed" if declined else "succeeded",
+            "transfer_data": None,
+            "transfer_group": None,
+        }
+    )
+
+
+def _outcome(card: Card) -> Document:
+    declined = card.decline_code is not None
+    return {
+        "advice_code": "try_again_later" if declined else None,
+        "network_advice_code": None,
+        "network_decline_code": "01" if declined else None,
+        "network_status": "declined_by_network" if declined else "approved_by_network",
+        "reason": card.decline_code,
+        "risk_level": "normal",
+        "risk_score": 20,
+        "seller_message": "The bank did not return any further details with this decline."
+        if declined
+        else "Payment complete.",
+        "type": "issuer_declined" if declined else "authorized",
+    }
+
+
+def _card_details(method: Document) -> Document:
+    card = method["card"]
+    kept = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "wallet")
+    return {key: card[key] for key in kept} | {
+        "installments": None,
+        "mandate": None,
+        "network": card["brand"],
+        "network_transaction_id": token(15),
+        "regulated_status": "unregulated",
+        "three_d_secure": None,
+    }
+
+
+def _settle_funds(session: Session, charge: Document) -> None:
+    # Stripe fills the balance transaction in afterwards, so charge.succeeded shows null and charge.updated follows.
+    fee_minor = charge["amount"] * _FEE_BPS // 10_000 + _FEE_FIXED_MINOR
+    entry = book(session, charge, kind="charge", amount_minor=charge["amount"], fee_minor=fee_minor)
+    charge["balance_transaction"] = entry["id"]
+    session.tell_changes(charge)

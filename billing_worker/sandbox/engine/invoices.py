@@ -1,0 +1,297 @@
+"""The life of an invoice: draft, open, paid, void, uncollectible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_worker.sandbox.core.documents import Document, list_of
+from billing_worker.sandbox.core.errors import invalid
+from billing_worker.sandbox.core.identifiers import new_id, token
+from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.charging import new_intent
+from billing_worker.sandbox.engine.discounts import discount_amounts
+from billing_worker.sandbox.engine.lines import line_from_item
+
+DRAFT_SECONDS = 3600
+"""Source: Stripe documentation, “Invoice workflow”: drafts of subscriptions are finalised about an hour later."""
+_DAY_SECONDS = 86_400
+
+
+def new_invoice(session: Session, customer: Document, *, currency: str, reason: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
+    """Build a draft without lines, not yet added."""
+    return {
+        "id": new_id("invoice"),
+        "object": "invoice",
+        "account_country": "US",
+        "account_name": "Sandbox",
+        "account_tax_ids": None,
+        "amount_due": 0,
+        "amount_overpaid": 0,
+        "amount_paid": 0,
+        "amount_remaining": 0,
+        "amount_shipping": 0,
+        "application": None,
+        "attempt_count": 0,
+        "attempted": False,
+        "auto_advance": True,
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
+        "automatically_finalizes_at": None,
+        "billing_reason": reason,
+        "collection_method": "charge_automatically",
+        "created": session.now,
+        "currency": currency,
+        "custom_fields": None,
+        "customer": customer["id"],
+        "customer_account": None,
+        "customer_address": customer["address"],
+        "customer_email": customer["email"],
+        "customer_name": customer["name"],
+        "customer_phone": customer["phone"],
+        "customer_shipping": customer["shipping"],
+        "customer_tax_exempt": customer["tax_exempt"],
+        "customer_tax_ids": [],
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "due_date": None,
+        "effective_at": None,
+        "ending_balance": None,
+        "footer": None,
+        "from_invoice": None,
+        "hosted_invoice_url": None,
+        "invoice_pdf": None,
+        "issuer": {"type": "self"},
+        "last_finalization_error": None,
+        "latest_revision": None,
+        "lines": list_of([], ""),
+        "livemode": False,
+        "metadata": {},
+        "next_payment_attempt": None,
+        "number": None,
+        "on_behalf_of": None,
+        "parent": None,
+        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
+        "period_end": session.now,
+        "period_start": session.now,
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "receipt_number": None,
+        "rendering": None,
+        "shipping_cost": None,
+        "shipping_details": None,
+        "starting_balance": 0,
+        "statement_descriptor": None,
+        "status": "draft",
+        "status_details": None,
+        "status_transitions": dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
+        "subtotal": 0,
+        "subtotal_excluding_tax": 0,
+        "test_clock": None,
+        "total": 0,
+        "total_discount_amounts": [],
+        "total_excluding_tax": 0,
+        "total_pretax_credit_amounts": [],
+        "total_taxes": [],
+        "webhooks_delivered_at": None,
+        "_days_until_due": None,
+        "_retries": 0,
+        "_retries_exhausted": False,
+    } | given
+
+
+def set_lines(session: Session, invoice: Document, lines: list[Document]) -> None:
+    """Put lines on a draft and add them up."""
+    for entry in lines:
+        entry["invoice"] = invoice["id"]
+    invoice["lines"] = list_of(lines, f"/v1/invoices/{invoice['id']}/lines")
+    subtotal = sum(entry["amount"] for entry in lines)
+    discounts = discount_amounts(session, invoice["discounts"], subtotal)
+    total = subtotal - sum(entry["amount"] for entry in discounts)
+    customer = session.get("customer", invoice["customer"])
+    # A credit balance is negative; it pays the invoice as far as it reaches, and a negative total adds to it.
+    from_balance = min(max(total, 0), max(-customer["balance"], 0)) if invoice["status"] == "draft" else 0
+    due = max(total, 0) - from_balance
+    invoice |= {
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
+        "total": total,
+        "total_excluding_tax": total,
+        "total_discount_amounts": discounts,
+        "starting_balance": customer["balance"],
+        "amount_due": due,
+        "amount_remaining": due,
+    }
+
+
+def take_pending_items(
+    session: Session, customer_id: str, currency: str, subscription_id: str | None
+) -> list[Document]:
+    """List the customer's invoice items that wait for this kind of invoice."""
+
+    def waits(item: Document) -> bool:
+        details = (item["parent"] or {}).get("subscription_details") or {}
+        return (
+            item["invoice"] is None
+            and item["currency"] == currency
+            and details.get("subscription") in {None, subscription_id}
+        )
+
+    return [item for item in session.select("invoiceitem", "customer", customer_id) if waits(item)]
+
+
+def attach_items(invoice: Document, items: list[Document]) -> list[Document]:
+    """Bind invoice items to an invoice and give their lines."""
+    for item in items:
+        item["invoice"] = invoice["id"]
+    return [line_from_item(item) for item in items]
+
+
+def open_draft(session: Session, invoice: Document) -> Document:
+    """Add a draft with its lines, and tell of it."""
+    customer = session.get("customer", invoice["customer"])
+    if customer["currency"] is None:
+        customer["currency"] = invoice["currency"]
+        session.tell_changes(customer)
+    return session.add(invoice, "invoice.created")
+
+
+def finalize(session: Session, invoice: Document) -> None:
+    """Open a draft; one that asks for nothing is paid at once.
+
+    Raises: ApiError when it is no draft.
+    """
+    if invoice["status"] != "draft":
+        raise invalid(
+            "This invoice is already finalized, you can't re-finalize a non-draft invoice.",
+            code="invoice_not_editable",
+        )
+    _settle_balance(session, invoice)
+    secret = token(28)
+    invoice |= {
+        "status": "open",
+        "number": f"SANDBOX-{session.next_number('invoice'):04d}",
+        "automatically_finalizes_at": None,
+        "effective_at": session.now,
+        "ending_balance": session.get("customer", invoice["customer"])["balance"],
+        "hosted_invoice_url": f"https://invoice.stripe.com/i/acct_sandbox/test_{secret}",
+        "invoice_pdf": f"https://pay.stripe.com/invoice/acct_sandbox/test_{secret}/pdf",
+    }
+    invoice["status_transitions"]["finalized_at"] = session.now
+    if invoice["collection_method"] == "send_invoice":
+        invoice["next_payment_attempt"] = None
+        if invoice["due_date"] is None:
+            invoice["due_date"] = session.now + (invoice["_days_until_due"] or 30) * _DAY_SECONDS
+    if invoice["amount_due"] > 0:
+        _expect_payment(session, invoice)
+    session.tell("invoice.finalized", invoice)
+    if invoice["amount_due"] == 0:
+        mark_paid(session, invoice)
+
+
+def mark_paid(session: Session, invoice: Document, *, out_of_band: bool = False) -> None:
+    """Close an invoice as paid, and tell everything that follows from it."""
+    paid = 0 if invoice["amount_due"] == 0 else invoice["amount_remaining"]
+    invoice |= {
+        "status": "paid",
+        "amount_paid": invoice["amount_paid"] + paid,
+        "amount_remaining": 0,
+        "attempted": True,
+        "next_payment_attempt": None,
+        "auto_advance": False,
+    }
+    invoice["status_transitions"]["paid_at"] = session.now
+    session.tell("invoice.paid", invoice)
+    session.tell("invoice.payment_succeeded", invoice)
+    for payment in session.select("invoice_payment", "invoice", invoice["id"]):
+        if payment["status"] == "open":
+            payment.update({"status": "canceled"} if out_of_band else {"status": "paid", "amount_paid": paid})
+            payment["status_transitions"]["canceled_at" if out_of_band else "paid_at"] = session.now
+            if not out_of_band:
+                session.tell("invoice_payment.paid", payment)
+
+
+def close_unpaid(session: Session, invoice: Document, status: str) -> None:
+    """Void an invoice or give it up as uncollectible."""
+    transition, event = {
+        "void": ("voided_at", "invoice.voided"),
+        "uncollectible": ("marked_uncollectible_at", "invoice.marked_uncollectible"),
+    }[status]
+    allowed = {"open", "uncollectible"} if status == "void" else {"open"}
+    if invoice["status"] not in allowed:
+        raise invalid(
+            f"You can only pass in open invoices. This invoice isn't open: its status is {invoice['status']}.",
+            code="invoice_not_editable",
+        )
+    invoice |= {"status": status, "next_payment_attempt": None, "auto_advance": False}
+    invoice["status_transitions"][transition] = session.now
+    if status == "void":
+        _cancel_payments(session, invoice)
+    session.tell(event, invoice)
+
+
+def subscription_id_of(invoice: Document) -> str | None:
+    """Tell which subscription an invoice belongs to."""
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    found: str | None = details.get("subscription")
+    return found
+
+
+def default_payment(session: Session, invoice: Document) -> Document | None:
+    """Find the payment through which an open invoice is to be paid."""
+    payments = session.select("invoice_payment", "invoice", invoice["id"])
+    return next((payment for payment in payments if payment["is_default"]), None)
+
+
+def _settle_balance(session: Session, invoice: Document) -> None:
+    customer = session.get("customer", invoice["customer"])
+    set_lines(session, invoice, invoice["lines"]["data"])
+    used = max(invoice["total"], 0) - invoice["amount_due"]
+    customer["balance"] += used + min(invoice["total"], 0)
+    session.tell_changes(customer)
+
+
+def _expect_payment(session: Session, invoice: Document) -> None:
+    intent = new_intent(
+        session,
+        amount_minor=invoice["amount_due"],
+        currency=invoice["currency"],
+        customer=invoice["customer"],
+        description=f"Invoice {invoice['number']}",
+        setup_future_usage="off_session" if subscription_id_of(invoice) else None,
+        _invoice=invoice["id"],
+    )
+    session.add(
+        {
+            "object": "invoice_payment",
+            "amount_paid": None,
+            "amount_requested": invoice["amount_due"],
+            "created": session.now,
+            "currency": invoice["currency"],
+            "invoice": invoice["id"],
+            "is_default": True,
+            "livemode": False,
+            "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+            "status": "open",
+            "status_transitions": {"canceled_at": None, "paid_at": None},
+        }
+    )
+
+
+def _cancel_payments(session: Session, invoice: Document) -> None:
+    for payment in session.select("invoice_payment", "invoice", invoice["id"]):
+        if payment["status"] != "open":
+            continue
+        payment["status"] = "canceled"
+        payment["status_transitions"]["canceled_at"] = session.now
+        intent = session.get("payment_intent", payment["payment"]["payment_intent"])
+        if intent["status"] != "canceled":
+            intent |= {"status": "canceled", "canceled_at": session.now, "cancellation_reason": "void_invoice"}
+            session.tell("payment_intent.canceled", intent)

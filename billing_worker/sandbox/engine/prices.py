@@ -1,0 +1,153 @@
+"""What a quantity costs at a price, and how much of a meter a customer used."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from billing_worker.kernel.periods import add_months, billing_period_containing
+from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.errors import invalid
+from billing_worker.sandbox.core.identifiers import new_id
+from billing_worker.sandbox.core.session import Session
+
+_DAYS = {"day": 1, "week": 7}
+_MONTHS = {"month": 1, "year": 12}
+
+
+def price_amount(price: Document, quantity: int) -> int:
+    """Price a quantity: per unit, per block, or by tiers.
+
+    Units: minor units of the price's currency, rounded half up as Stripe rounds decimal unit amounts.
+    """
+    if price["billing_scheme"] == "tiered":
+        exact = _tiered(price, quantity)
+    else:
+        exact = Decimal(price["unit_amount_decimal"] or "0") * _blocks(price, quantity)
+    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def period_end(price: Document, anchor: int, start: int) -> int:
+    """Find the end of the billing period that begins at or holds `start`, counted from the anchor.
+
+    Order: the anchor's day of the month rules; the 31st is the last day of shorter months.
+    """
+    interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
+    at, from_anchor = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(anchor, UTC)
+    if interval in _MONTHS:
+        months = _MONTHS[interval] * count
+        return int(billing_period_containing(from_anchor, at, months=months).end.timestamp())
+    step = int(timedelta(days=_DAYS[interval] * count).total_seconds())
+    return anchor + ((start - anchor) // step + 1) * step
+
+
+def one_period_before(price: Document, end: int) -> int:
+    """Find where a whole period that ends at an instant would have begun."""
+    interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
+    at = datetime.fromtimestamp(end, UTC)
+    if interval in _MONTHS:
+        return int(add_months(at, -_MONTHS[interval] * count).timestamp())
+    return int((at - timedelta(days=_DAYS[interval] * count)).timestamp())
+
+
+def usage_quantity(session: Session, customer_id: str, price: Document, period: tuple[int, int]) -> int:
+    """Sum up what a customer used of a price's meter in a period, end excluded."""
+    meter = session.find("billing.meter", price["recurring"]["meter"])
+    return 0 if meter is None else int(meter_value(session, meter, customer_id, period))
+
+
+def meter_value(session: Session, meter: Document, customer_id: str, period: tuple[int, int]) -> Decimal:
+    """Aggregate a meter's events of one customer over a period: sum, count or last."""
+    owner = f"{meter['id']}/{customer_id}"
+    events = [
+        event
+        for event in session.peek("billing.meter_event", "_meter_customer", owner)
+        if period[0] <= event["timestamp"] < period[1] and not event.get("_is_cancelled")
+    ]
+    values = [Decimal(event["_value"]) for event in events]
+    formula = meter["default_aggregation"]["formula"]
+    if formula == "count":
+        return Decimal(len(values))
+    if formula == "last":
+        newest = max(range(len(events)), key=lambda index: (events[index]["timestamp"], index), default=None)
+        return Decimal(0) if newest is None else values[newest]
+    return sum(values, Decimal(0))
+
+
+def price_from_data(session: Session, data: dict[str, Any], *, param: str) -> Document:
+    """Make the price that `price_data` describes inline; it is inactive, as at Stripe."""
+    if "unit_amount" not in data and "unit_amount_decimal" not in data:
+        raise invalid("Missing required param: unit_amount.", param=f"{param}[unit_amount]", code="parameter_missing")
+    session.get("product", data["product"], param=f"{param}[product]")
+    price = new_price(session, data) | {"active": False}
+    return session.add(price, "price.created")
+
+
+def new_price(session: Session, given: dict[str, Any]) -> Document:
+    """Build a price from its parameters, not yet added."""
+    unit_amount = given.get("unit_amount")
+    exact = given.get("unit_amount_decimal", None if unit_amount is None else str(unit_amount))
+    if unit_amount is None and exact is not None and Decimal(exact) == int(Decimal(exact)):
+        unit_amount = int(Decimal(exact))
+    recurring = given.get("recurring")
+    return {
+        "id": new_id("price"),
+        "object": "price",
+        "active": given.get("active", True),
+        "billing_scheme": given.get("billing_scheme", "per_unit"),
+        "created": session.now,
+        "currency": given["currency"].lower(),
+        "custom_unit_amount": None,
+        "livemode": False,
+        "lookup_key": given.get("lookup_key"),
+        "metadata": given.get("metadata") or {},
+        "nickname": given.get("nickname"),
+        "product": given["product"],
+        "recurring": None if recurring is None else _recurring(recurring),
+        "tax_behavior": given.get("tax_behavior", "unspecified"),
+        "tiers_mode": given.get("tiers_mode"),
+        "transform_quantity": given.get("transform_quantity"),
+        "type": "one_time" if recurring is None else "recurring",
+        "unit_amount": unit_amount,
+        "unit_amount_decimal": exact,
+        "_tiers": given.get("tiers"),
+    }
+
+
+def _recurring(given: dict[str, Any]) -> Document:
+    return {
+        "interval": given["interval"],
+        "interval_count": given.get("interval_count", 1),
+        "meter": given.get("meter"),
+        "trial_period_days": given.get("trial_period_days"),
+        "usage_type": given.get("usage_type", "licensed"),
+    }
+
+
+def _blocks(price: Document, quantity: int) -> int:
+    transform = price["transform_quantity"]
+    if not transform:
+        return quantity
+    size: int = transform["divide_by"]
+    return -(-quantity // size) if transform["round"] == "up" else quantity // size
+
+
+def _tiered(price: Document, quantity: int) -> Decimal:
+    total, below = Decimal(0), 0
+    for tier in price["_tiers"] or []:
+        bound = None if tier["up_to"] == "inf" else int(tier["up_to"])
+        unit = Decimal(str(tier.get("unit_amount_decimal") or tier.get("unit_amount") or 0))
+        flat = Decimal(str(tier.get("flat_amount_decimal") or tier.get("flat_amount") or 0))
+        is_last = bound is None or quantity <= bound
+        if price["tiers_mode"] == "volume":
+            if is_last:
+                return unit * quantity + flat
+            continue
+        covered = quantity if is_last or bound is None else bound
+        if covered > below:
+            total += unit * (covered - below) + flat
+        if is_last:
+            break
+        below = covered
+    return total

@@ -1,0 +1,78 @@
+"""What the payment of an invoice means for its subscription and its customer."""
+
+from __future__ import annotations
+
+from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.invoices import subscription_id_of
+
+ENDED = frozenset({"canceled", "incomplete_expired"})
+_SETTLED = frozenset({"paid", "void", "uncollectible"})
+
+
+def after_settlement(session: Session, invoice: Document) -> None:
+    """Bring subscription and customer back to good standing once their newest finalised invoice is settled."""
+    subscription = _subscription(session, invoice)
+    if subscription is not None:
+        if subscription["status"] == "incomplete" and invoice["status"] == "paid":
+            subscription["status"] = "active"
+            subscription["_expires_at"] = None
+        elif subscription["status"] in {"past_due", "unpaid"} and _newest_is_settled(session, subscription):
+            subscription["status"] = "active"
+        session.tell_changes(subscription)
+    customer = session.get("customer", invoice["customer"])
+    if customer["delinquent"] and not _owes(session, customer):
+        customer["delinquent"] = False
+        session.tell_changes(customer)
+
+
+def after_failure(session: Session, invoice: Document) -> None:
+    """Mark subscription and customer of an invoice that could not be collected."""
+    customer = session.get("customer", invoice["customer"])
+    customer["delinquent"] = True
+    session.tell_changes(customer)
+    subscription = _subscription(session, invoice)
+    if subscription is None:
+        return
+    if subscription["status"] in {"active", "trialing"}:
+        subscription["status"] = "past_due"
+    if invoice["_retries_exhausted"] and subscription["status"] == "past_due":
+        if session.settings.after_retries == "unpaid":
+            subscription["status"] = "unpaid"
+        else:
+            end(session, subscription, reason="payment_failed")
+            return
+    session.tell_changes(subscription)
+
+
+def end(session: Session, subscription: Document, *, reason: str) -> None:
+    """Cancel a subscription now."""
+    subscription |= {
+        "status": "canceled",
+        "canceled_at": subscription["canceled_at"] or session.now,
+        "ended_at": session.now,
+        "_trial_notice_at": None,
+        "_expires_at": None,
+    }
+    subscription["cancellation_details"] = subscription["cancellation_details"] | {"reason": reason}
+    # The deletion itself carries the last state; no update event precedes it.
+    session.tell("customer.subscription.deleted", subscription, is_last=True)
+
+
+def _subscription(session: Session, invoice: Document) -> Document | None:
+    subscription = session.find("subscription", subscription_id_of(invoice))
+    return None if subscription is None or subscription["status"] in ENDED else subscription
+
+
+def _newest_is_settled(session: Session, subscription: Document) -> bool:
+    invoices = session.peek("invoice", "parent.subscription_details.subscription", subscription["id"])
+    finalized = [invoice for invoice in invoices if invoice["status"] != "draft"]
+    return not finalized or finalized[-1]["status"] in _SETTLED
+
+
+def _owes(session: Session, customer: Document) -> bool:
+    invoices = session.peek("invoice", "customer", customer["id"])
+    return any(
+        invoice["status"] == "open" and invoice["attempted"] and invoice["collection_method"] == "charge_automatically"
+        for invoice in invoices
+    )

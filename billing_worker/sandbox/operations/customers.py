@@ -1,0 +1,154 @@
+"""Customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.errors import ApiError
+from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata
+from billing_worker.sandbox.core.identifiers import new_id, token
+from billing_worker.sandbox.core.pagination import in_range, page
+from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.engine.cards import find_method
+from billing_worker.sandbox.engine.charging import check_owner
+from billing_worker.sandbox.engine.standing import ENDED, end
+from billing_worker.sandbox.operations.payment_methods import attach
+
+_FIELDS = "description email name phone preferred_locales shipping tax_exempt balance"
+_TAKES = f"{_FIELDS} address invoice_settings metadata invoice_prefix"
+
+
+def create(call: Call) -> Document:
+    """Create a customer."""
+    params, session = call.params, call.session
+    customer: Document = {
+        "id": new_id("customer"),
+        "object": "customer",
+        "address": None,
+        "balance": 0,
+        "created": session.now,
+        "currency": None,
+        "customer_account": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": None,
+        "discount": None,
+        "email": None,
+        "invoice_prefix": params.get("invoice_prefix") or token(8).upper(),
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": False,
+        "metadata": check_metadata(params.get("metadata")),
+        "name": None,
+        "phone": None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
+    }
+    _set(customer, params)
+    session.add(customer)
+    attached = find_method(session, params["payment_method"]) if "payment_method" in params else None
+    if attached is not None:
+        check_owner(attached, customer["id"])
+    _set_default(call, customer)
+    session.tell("customer.created", customer)
+    if attached is not None:
+        attach(session, attached, customer["id"])
+    return customer
+
+
+def retrieve(call: Call) -> Document:
+    """Return a customer; a deleted one as a stub."""
+    stub = call.session.find("_deleted_customer", call.id)
+    return _stub(call.id) if stub is not None else call.session.get("customer", call.id)
+
+
+def update(call: Call) -> Document:
+    """Update a customer."""
+    customer = call.session.get("customer", call.id)
+    _set(customer, call.params)
+    merge_metadata(customer, call.params)
+    _set_default(call, customer)
+    call.session.tell_changes(customer)
+    return customer
+
+
+def delete(call: Call) -> Document:
+    """Delete a customer; its subscriptions end at once."""
+    session = call.session
+    customer = session.get("customer", call.id)
+    for subscription in session.select("subscription", "customer", call.id):
+        if subscription["status"] not in ENDED:
+            end(session, subscription, reason="cancellation_requested")
+    for method in session.select("payment_method", "customer", call.id):
+        session.tell("payment_method.detached", method | {"customer": None})
+        session.remove(method)
+    session.tell("customer.deleted", customer)
+    session.remove(customer)
+    session.add({"object": "_deleted_customer", "id": call.id})
+    return _stub(call.id)
+
+
+def list_methods(call: Call) -> Document:
+    """List a customer's payment methods."""
+    call.session.get("customer", call.id)
+    found = reversed(call.session.peek("payment_method", "customer", call.id))
+    wanted = call.params.get("type")
+    kept = (method for method in found if wanted in {None, method["type"]} and in_range(method["created"], None))
+    return page(kept, call.params, f"/v1/customers/{call.id}/payment_methods", kind="payment_method")
+
+
+def retrieve_method(call: Call) -> Document:
+    """Return one of a customer's payment methods."""
+    method = call.session.get("payment_method", call.ids[1])
+    check_owner(method, call.id)
+    return method
+
+
+def _stub(customer_id: str) -> Document:
+    return {"id": customer_id, "object": "customer", "deleted": True}
+
+
+def _set(customer: Document, params: dict[str, Any]) -> None:
+    assign(customer, params, _FIELDS)
+    for name, empty in (("balance", 0), ("preferred_locales", []), ("tax_exempt", "none")):
+        if customer[name] is None:
+            customer[name] = empty
+    if "address" in params:
+        empty_address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+        customer["address"] = None if params["address"] == "" else empty_address | params["address"]
+
+
+def _set_default(call: Call, customer: Document) -> None:
+    settings = call.params.get("invoice_settings") or {}
+    if default := settings.get("default_payment_method"):
+        method = call.session.get("payment_method", default, param="invoice_settings[default_payment_method]")
+        if method["customer"] != customer["id"]:
+            raise ApiError(
+                f"The customer does not have a payment method with the ID {default}. The payment method must be "
+                "attached to the customer.",
+                code="resource_missing",
+                param="invoice_settings[default_payment_method]",
+            )
+    merge(customer, call.params, "invoice_settings")
+
+
+def _matches(customer: Document, params: dict[str, Any]) -> bool:
+    return "email" not in params or (customer["email"] or "") == params["email"]
+
+
+OPERATIONS = [
+    route("POST", "/v1/customers", create, f"{_TAKES} payment_method"),
+    route("GET", "/v1/customers", listing("customer", "/v1/customers", where=_matches), f"{PAGE} email"),
+    route("GET", "/v1/customers/{customer}", retrieve),
+    route("POST", "/v1/customers/{customer}", update, _TAKES),
+    route("DELETE", "/v1/customers/{customer}", delete),
+    route("GET", "/v1/customers/{customer}/payment_methods", list_methods, f"{PAGE} type"),
+    route("GET", "/v1/customers/{customer}/payment_methods/{payment_method}", retrieve_method),
+]

@@ -1,0 +1,191 @@
+"""Payment methods and setup intents: how a customer comes to have something to pay with."""
+
+from __future__ import annotations
+
+from billing_worker.sandbox.core.documents import Document, public
+from billing_worker.sandbox.core.errors import ApiError, invalid
+from billing_worker.sandbox.core.families import listing, merge, merge_metadata, retrieve
+from billing_worker.sandbox.core.identifiers import new_id, token
+from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.cards import card_of, create_method, find_method
+
+
+def create(call: Call) -> Document:
+    """Create a payment method from a test card."""
+    return create_method(call.session, call.params)
+
+
+def attach(session: Session, method: Document, customer_id: str) -> Document:
+    """Attach a payment method to a customer."""
+    session.get("customer", customer_id, param="customer")
+    if method["customer"] not in {None, customer_id} or method.get("_was_detached"):
+        raise invalid(
+            "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
+            "Customer, and may not be used again.",
+            param="payment_method",
+        )
+    if method["customer"] is None:
+        method["customer"] = customer_id
+        session.tell("payment_method.attached", method, is_last=True)
+    return method
+
+
+def attach_operation(call: Call) -> Document:
+    """Attach a payment method, or the test card it names, to a customer."""
+    if "customer" not in call.params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    return attach(call.session, find_method(call.session, call.id), call.params["customer"])
+
+
+def detach(call: Call) -> Document:
+    """Detach a payment method; nothing can be paid with it any more."""
+    session = call.session
+    method = session.get("payment_method", call.id)
+    if method["customer"] is None:
+        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
+    customer = session.get("customer", method["customer"])
+    if customer["invoice_settings"]["default_payment_method"] == call.id:
+        customer["invoice_settings"]["default_payment_method"] = None
+        session.tell_changes(customer)
+    for subscription in session.select("subscription", "customer", customer["id"]):
+        if subscription["default_payment_method"] == call.id:
+            subscription["default_payment_method"] = None
+            session.tell_changes(subscription)
+    method |= {"customer": None, "_was_detached": True}
+    session.tell("payment_method.detached", method, with_previous=True)
+    return method
+
+
+def update(call: Call) -> Document:
+    """Update a payment method's billing details, expiry and metadata."""
+    method = call.session.get("payment_method", call.id)
+    merge(method, call.params, "billing_details", "card")
+    merge_metadata(method, call.params)
+    call.session.tell_changes(method)
+    return method
+
+
+def create_setup_intent(call: Call) -> Document:
+    """Create a setup intent, and confirm it when asked."""
+    session, params = call.session, call.params
+    intent_id = new_id("setup_intent")
+    if customer := params.get("customer"):
+        session.get("customer", customer, param="customer")
+    method = find_method(session, params["payment_method"]) if "payment_method" in params else None
+    intent = session.add(
+        {
+            "id": intent_id,
+            "object": "setup_intent",
+            "application": None,
+            "automatic_payment_methods": None,
+            "cancellation_reason": None,
+            "client_secret": f"{intent_id}_secret_{token(24)}",
+            "created": session.now,
+            "customer": customer,
+            "customer_account": None,
+            "description": params.get("description"),
+            "excluded_payment_method_types": None,
+            "flow_directions": None,
+            "last_setup_error": None,
+            "latest_attempt": None,
+            "livemode": False,
+            "mandate": None,
+            "metadata": params.get("metadata") or {},
+            "next_action": None,
+            "on_behalf_of": None,
+            "payment_method": method["id"] if method else None,
+            "payment_method_configuration_details": None,
+            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+            "payment_method_types": ["card"],
+            "single_use_mandate": None,
+            "status": "requires_confirmation" if method else "requires_payment_method",
+            "usage": params.get("usage", "off_session"),
+        },
+        "setup_intent.created",
+    )
+    if params.get("confirm"):
+        _confirm(session, intent, method)
+    return intent
+
+
+def confirm_setup_intent(call: Call) -> Document:
+    """Confirm a setup intent."""
+    intent = call.session.get("setup_intent", call.id)
+    named = call.params.get("payment_method") or intent["payment_method"]
+    _confirm(call.session, intent, find_method(call.session, named) if named else None)
+    return intent
+
+
+def cancel_setup_intent(call: Call) -> Document:
+    """Cancel a setup intent that has not succeeded."""
+    intent = call.session.get("setup_intent", call.id)
+    if intent["status"] in {"succeeded", "canceled"}:
+        raise ApiError(
+            f"You cannot cancel this SetupIntent because it has a status of {intent['status']}.",
+            code="setup_intent_unexpected_state",
+            extra={"setup_intent": public(intent)},
+        )
+    intent |= {"status": "canceled", "cancellation_reason": call.params.get("cancellation_reason")}
+    call.session.tell("setup_intent.canceled", intent)
+    return intent
+
+
+def _confirm(session: Session, intent: Document, method: Document | None) -> None:
+    if intent["status"] in {"succeeded", "canceled"}:
+        raise ApiError(
+            f"You cannot confirm this SetupIntent because it has a status of {intent['status']}.",
+            code="setup_intent_unexpected_state",
+            extra={"setup_intent": public(intent)},
+        )
+    if method is None:
+        raise invalid(
+            "You cannot confirm this SetupIntent because it's missing a payment method.",
+            code="parameter_missing",
+            param="payment_method",
+        )
+    card = card_of(method)
+    intent["payment_method"] = method["id"]
+    if card.needs_action:
+        intent |= {"status": "requires_action", "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {}}}
+        session.tell("setup_intent.requires_action", intent)
+        return
+    intent |= {"status": "succeeded", "next_action": None}
+    if intent["customer"]:
+        attach(session, method, intent["customer"])
+    session.tell("setup_intent.succeeded", intent)
+
+
+def _attached(method: Document, params: Document) -> bool:
+    # Without a customer Stripe lists the account's own methods only, never every customer's.
+    return bool(method["customer"]) or "customer" not in params
+
+
+OPERATIONS = [
+    route("POST", "/v1/payment_methods", create, "type card billing_details metadata allow_redisplay"),
+    route(
+        "GET",
+        "/v1/payment_methods",
+        listing("payment_method", "/v1/payment_methods", "customer", "type", where=_attached),
+        f"{PAGE} customer type",
+    ),
+    route("GET", "/v1/payment_methods/{payment_method}", retrieve("payment_method")),
+    route("POST", "/v1/payment_methods/{payment_method}", update, "billing_details card metadata"),
+    route("POST", "/v1/payment_methods/{payment_method}/attach", attach_operation, "customer"),
+    route("POST", "/v1/payment_methods/{payment_method}/detach", detach),
+    route(
+        "POST",
+        "/v1/setup_intents",
+        create_setup_intent,
+        "customer payment_method confirm description metadata usage automatic_payment_methods return_url",
+    ),
+    route(
+        "GET",
+        "/v1/setup_intents",
+        listing("setup_intent", "/v1/setup_intents", "customer", "payment_method"),
+        f"{PAGE} customer payment_method",
+    ),
+    route("GET", "/v1/setup_intents/{intent}", retrieve("setup_intent")),
+    route("POST", "/v1/setup_intents/{intent}/confirm", confirm_setup_intent, "payment_method return_url"),
+    route("POST", "/v1/setup_intents/{intent}/cancel", cancel_setup_intent, "cancellation_reason"),
+]

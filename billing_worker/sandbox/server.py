@@ -1,0 +1,100 @@
+"""HTTP/1.1 with connections that stay open, a thread for each."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from billing_worker.sandbox.api import Api, Request, Response
+from billing_worker.sandbox.control import Control
+from billing_worker.sandbox.core.errors import ApiError
+from billing_worker.sandbox.core.wire import encode_json
+from billing_worker.sandbox.core.world import World
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+_IDLE_SECONDS = 75
+
+log = logging.getLogger("sandbox")
+
+
+class SandboxServer(ThreadingHTTPServer):
+    """The listening socket and what its requests need."""
+
+    daemon_threads = True
+    request_queue_size = 256
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], world: World) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        self.world = world
+        self.api = Api(world)
+        self.control = Control(world)
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log a broken connection in one line; it is the client's affair."""
+        log.info("connection ended early: %s %s", type(request).__name__, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = _IDLE_SECONDS
+    server: SandboxServer
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        self._handle()
+
+    do_POST = do_DELETE = do_PUT = do_PATCH = do_GET  # noqa: N815 - the names that http.server looks up
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited signature
+        """Leave the log to `_handle`: the inherited line would show query strings."""
+
+    def _handle(self) -> None:
+        started = time.perf_counter()
+        path, _, query = self.path.partition("?")
+        response = self._answer(path, query)
+        head = [
+            f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Unknown',))[0]}",
+            "Server: nself-sandbox",
+            # The sandbox's time, because readers take a snapshot's version from it.
+            f"Date: {formatdate(self.server.world.clock.now(), usegmt=True)}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(response.body)}",
+            *(f"{name}: {value}" for name, value in response.headers.items()),
+        ]
+        if self.close_connection:
+            head.append("Connection: close")
+        self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1", "replace") + response.body)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        log.info("%s %s %d %.1f ms", self.command, path, response.status, elapsed_ms)
+
+    def _answer(self, path: str, query: str) -> Response:
+        try:
+            length = int(self.headers.get("Content-Length") or 0)
+        except ValueError:
+            length = -1
+        if not 0 <= length <= MAX_BODY_BYTES or "chunked" in self.headers.get("Transfer-Encoding", ""):
+            # The body stays unread, so the connection cannot be used again.
+            self.close_connection = True
+            return _refusal(413, f"Request bodies need a Content-Length of at most {MAX_BODY_BYTES} bytes.")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, query, headers, self.rfile.read(length))
+        answerer = self.server.control if path.startswith("/_sandbox/") else self.server.api
+        try:
+            return answerer.answer(request)
+        except Exception:  # the edge: whatever goes wrong inside becomes a 500 and a traceback in the log
+            log.exception("%s %s failed", self.command, path)
+            return _refusal(500, "An unexpected error occurred in the sandbox; its log has the traceback.")
+
+
+def _refusal(status: int, message: str) -> Response:
+    kind = "api_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004 - HTTP's own classes
+    return Response(status, encode_json(ApiError(message, status=status, kind=kind).body()), {})
