@@ -1,0 +1,1 @@
+"""Operate the billing system."""

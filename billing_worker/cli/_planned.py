@@ -1,0 +1,332 @@
+"""Commands the guide names and this release does not have: each is refused with what it will do and what serves today.
+
+A command file takes precedence; its line here is then deleted (a test asks for it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from billing_worker.kernel.errors import UnavailableError
+
+DASHBOARD = "the same page of Stripe's dashboard"
+DATABASE = 'psql "$(nself env get DATABASE_URL --reveal)"'
+LOGS = "nself logs billing"
+FLOWER = "Flower on 127.0.0.1, port `nself env get FLOWER_PORT`"
+STRIPE_CLI = "the Stripe CLI with the same key"
+
+_TABLE: dict[str, tuple[str, dict[str, str]]] = {
+    "alert": (
+        "your own pager or chat",
+        {"send": "tell everybody on call about a failure"},
+    ),
+    "maintenance": (
+        "`nself stop billing`, which keeps the receiver storing webhooks",
+        {
+            "on": "keep storing webhooks, pause workers and refuse mutations with a message",
+            "off": "end maintenance",
+        },
+    ),
+    "db": (
+        DATABASE,
+        {
+            "add-index": "create an index without blocking writers",
+            "analyze": "refresh a table's statistics",
+            "explain": "show how a statement is executed",
+            "missing-indexes": "list tables that are read without an index",
+            "partition": "create and drop a table's monthly partitions",
+            "ping": "measure the database's answer",
+            "query": "run a statement, read-only unless confirmed",
+            "slow-queries": "list the slowest statements",
+            "status": "show the database's size, connections and schema",
+            "test-connection": "prove that the database can be reached",
+            "vacuum": "clean up a table's dead rows",
+        },
+    ),
+    "billing": (
+        f"{LOGS}, or {FLOWER}",
+        {
+            "archive-usage": "move old usage records to S3",
+            "errors": "list recent failures of every kind",
+            "health": "check every component and say what is wrong",
+            "heap-snapshot": "write what a worker's memory holds",
+            "memory-profile": "watch a worker's memory over a time",
+            "metrics": "show counters and latencies",
+            "notify-customers": "mail a template to many customers",
+            "performance": "show throughput and latencies against the baseline",
+            "process-queue": "collect the payments that were queued",
+            "profile": "sample where the workers' time goes",
+            "reconcile": "compare with Stripe and heal differences",
+            "show-timeouts": "list every timeout and the setting behind it",
+            "status": "show at a glance whether billing works",
+            "test": "run one month of a small shop against the sandbox",
+            "test-connection": "prove that Stripe, database and broker can be reached",
+            "test-payment": "make a payment with a test card",
+            "uptime": "show when billing was down",
+            "verify-queue-empty": "prove that no queued payment is left",
+        },
+    ),
+    "billing access": (DATABASE, {"revoke": "take a user's access away"}),
+    "billing audit": (
+        DASHBOARD + " (Payments)",
+        {"charges": "list suspicious charges", "transactions": "list every movement of money since a time"},
+    ),
+    "billing customer": (
+        DASHBOARD + " (Customers)",
+        {
+            "create": "create a customer at Stripe for a user",
+            "import": "copy a customer of Stripe into the mirror",
+            "link": "connect a customer with a user",
+            "list": "list customers",
+            "notify": "mail a template to a customer",
+            "set-tax-id": "give a customer a tax id",
+            "show": "show a customer with subscriptions and payment methods",
+            "trial-eligibility": "say whether a customer may have a trial",
+            "update": "change a customer's address or mail",
+        },
+    ),
+    "billing customers": (DASHBOARD + " (Radar)", {"audit": "look for signs of fraud over all customers"}),
+    "billing email": (
+        "nself logs mail",
+        {
+            "list": "list messages",
+            "show-config": "show the mail settings",
+            "status": "show what became of a message",
+            "track": "show a message's attempts",
+        },
+    ),
+    "billing export": (DASHBOARD + " (Payments, Export)", {"charges": "write charges as CSV"}),
+    "billing incident": ("your own incident log", {"create": "open an incident that later commands refer to"}),
+    "billing invoice": (
+        DASHBOARD + " (Invoices)",
+        {
+            "add-item": "add a line to a draft invoice",
+            "add-tax": "add a tax rate to a draft invoice",
+            "audit": "trace every line of an invoice to its usage",
+            "create": "create a draft invoice",
+            "errors": "list invoices that failed to be made or paid",
+            "finalize": "finalise a draft invoice",
+            "generate": "make the invoice of a closed period",
+            "generate-pdf": "render an invoice",
+            "list": "list invoices",
+            "pay": "collect an open invoice now",
+            "pdf-status": "show whether an invoice was rendered",
+            "preview": "show an invoice before it is finalised",
+            "recalculate": "compute a draft invoice again",
+            "regenerate": "make a draft invoice again",
+            "regenerate-pdf": "render an invoice again",
+            "remove-item": "take a line off a draft invoice",
+            "send": "mail an invoice to its customer",
+            "show": "show an invoice",
+            "show-lines": "show an invoice's lines",
+            "show-template": "show the template invoices are rendered with",
+            "upcoming": "show a customer's next invoice",
+            "update": "take an invoice's changes over from Stripe",
+        },
+    ),
+    "billing jobs": (FLOWER, {"clear": "drop stuck or failed jobs", "list": "list jobs and their state"}),
+    "billing metrics": (FLOWER, {"requests": "show calls to Stripe over a time"}),
+    "billing overage": (
+        DATABASE,
+        {
+            "audit": "trace an overage charge to its usage",
+            "recalculate": "compute overage again",
+            "update": "correct an overage with its figures",
+        },
+    ),
+    "billing payment": (DASHBOARD + " (Payments)", {"create": "charge a customer once"}),
+    "billing payment-intent": (DASHBOARD + " (Payments)", {"show": "show a payment intent"}),
+    "billing payment-method": (
+        DASHBOARD + " (Customers)",
+        {
+            "attach": "attach a payment method to a customer",
+            "create": "create a payment method from a test card",
+            "decline-reason": "explain the last decline",
+            "details": "show a card's brand, country and checks",
+            "show": "show a payment method",
+        },
+    ),
+    "billing payments": (DASHBOARD + " (Payments)", {"failures": "list failed payments with their reasons"}),
+    "billing price": (
+        DASHBOARD + " (Products)",
+        {"create": "create a price", "list": "list prices", "show": "show a price"},
+    ),
+    "billing queue": (FLOWER, {"failures": "list queued payments that failed"}),
+    "billing quota": (
+        DATABASE,
+        {
+            "calculate-overage": "compute the overage of given figures",
+            "check": "say whether a user may go on",
+            "compare": "compare a quota's counter with raw usage",
+            "last-reset": "show when a quota was last reset",
+            "next-reset": "show when quotas are reset next",
+            "reset": "reset a user's quota now",
+            "reset-all": "reset every quota that is due",
+            "schedule-reset": "plan the resets that are missing",
+            "set": "give a user a limit",
+            "show": "show a user's limits and use",
+            "show-calculation": "show how a user's use was computed",
+            "show-cron": "show the schedule of resets",
+            "show-overage": "show what a user used beyond the limit",
+            "show-resets": "list a user's resets",
+            "show-schedule": "show when which quota is reset",
+            "status": "show which limits a user has reached",
+            "test-enforce": "try enforcement without counting",
+            "unblock": "let a blocked user go on",
+        },
+    ),
+    "billing reconcile": (
+        DASHBOARD,
+        {
+            "count": "count objects here and at Stripe",
+            "show-diff": "list differences",
+            "status": "show the last reconciliation",
+        },
+    ),
+    "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
+    "billing seed": (
+        STRIPE_CLI + " (`stripe fixtures`)",
+        {
+            "clear": "remove seeded objects of the test mode",
+            "customers": "seed customers",
+            "invoices": "seed invoices",
+            "run": "seed everything",
+            "status": "show what is seeded",
+            "subscriptions": "seed subscriptions",
+        },
+    ),
+    "billing stripe": (
+        STRIPE_CLI,
+        {
+            "rate-limits": "show Stripe's limits and what is left",
+            "show-config": "show the Stripe settings, secrets masked",
+            "show-mode": "show whether this is test or live",
+            "show-rate": "show the rate of calls",
+            "test-connection": "call Stripe once and time it",
+            "test-key": "prove that the key works",
+        },
+    ),
+    "billing subscription": (
+        DASHBOARD + " (Subscriptions)",
+        {
+            "cancel": "cancel a subscription",
+            "compare": "compare a subscription with Stripe",
+            "complete": "finish a subscription whose first payment waits",
+            "create": "create a subscription",
+            "import": "copy a subscription of Stripe into the mirror",
+            "list": "list subscriptions",
+            "preview-change": "show what a change of price would cost",
+            "prorations": "show a subscription's prorations",
+            "rebuild-state": "build a subscription again from its events",
+            "recalculate": "compute a subscription's prorations again",
+            "show": "show a subscription",
+            "show-config": "show a subscription's settings",
+            "simulate-change": "show what another price would change",
+            "timeline": "show a subscription's history",
+            "update": "change a subscription",
+        },
+    ),
+    "billing sync": (
+        DASHBOARD,
+        {
+            "all": "take over everything from Stripe",
+            "compare": "compare the mirror with Stripe",
+            "customer": "take one customer over from Stripe",
+            "find-inconsistencies": "look for rows that contradict each other",
+            "find-orphaned": "look for objects that only one side has",
+            "status": "show when what was last compared",
+            "subscription": "take one subscription over from Stripe",
+        },
+    ),
+    "billing tax": (
+        DASHBOARD + " (Tax)",
+        {"list-rates": "list tax rates", "show-config": "show how tax is computed"},
+    ),
+    "billing test-data": (STRIPE_CLI + " (`stripe fixtures`)", {"create": "create customers with history"}),
+    "billing transactions": (DASHBOARD + " (Balance)", {"list": "list movements of money"}),
+    "billing usage": (
+        DATABASE + ", table billing_usage",
+        {
+            "aggregate": "bring the rollups up to date now",
+            "aggregation-status": "show how far the rollups are",
+            "audit": "show a user's raw records of a day",
+            "collector-status": "show whether usage is taken in",
+            "compare": "compare rollups with raw records",
+            "deduplicate": "remove records that were sent twice",
+            "find-gaps": "look for hours without records",
+            "list-metrics": "list metrics",
+            "recalculate": "compute rollups again",
+            "reconstruct": "build lost records from logs",
+            "record": "record usage",
+            "restore": "restore records from a backup",
+            "show": "show a user's usage",
+            "show-formula": "show how a metric is computed",
+            "show-lag": "show how old the rollups are",
+            "show-schedule": "show when rollups are computed",
+        },
+    ),
+    "billing webhook": (
+        DATABASE + ", table billing_webhook_events",
+        {
+            "check-duplicates": "look for events that were applied twice",
+            "deduplicate": "mark surplus events as duplicates",
+            "events": "list events",
+            "failures": "list events that could not be applied",
+            "list-endpoints": "list the endpoints at Stripe",
+            "queue-status": "show what waits in which lane",
+            "replay": "apply events again",
+            "rotate-secret": "change the signing secret without losing an event",
+            "show-idempotency": "show an event's deliveries and effects",
+            "show-order": "show in which order an object's events were applied",
+            "show-secret": "show the signing secret, masked",
+            "show-timing": "show how long intake and application take",
+            "slow": "list the slowest events",
+            "status": "show intake, backlog and failures",
+            "test-signature": "send a signed event to the receiver",
+            "timeline": "show an object's events and what each changed",
+            "update-url": "change the endpoint's address at Stripe",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a command will do, and what serves until then."""
+
+    purpose: str
+    today: str
+
+
+PLANNED: dict[tuple[str, ...], Plan] = {
+    (*noun.split(), verb): Plan(purpose, today)
+    for noun, (today, verbs) in _TABLE.items()
+    for verb, purpose in verbs.items()
+}
+
+
+class PlannedCommandError(UnavailableError):
+    """A command is known and not part of this release."""
+
+
+class PlannedCommand(click.Command):
+    """Takes any arguments and refuses with the reason."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        plan = PLANNED[words]
+        super().__init__(
+            name=words[-1],
+            help=f"(Not in this release.) Will {plan.purpose}. Until then: {plan.today}.",
+            context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+            params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+            callback=self._refuse,
+        )
+        self._words, self._plan = words, plan
+
+    def _refuse(self, arguments: tuple[str, ...]) -> None:  # noqa: ARG002 - whatever they are
+        raise PlannedCommandError(
+            f"`{' '.join(('nself', *self._words))}` is not in this release. "
+            f"It will {self._plan.purpose}. Until then: {self._plan.today}"
+        )

@@ -1,0 +1,1 @@
+"""Subscriptions, invoices, usage, quotas, webhooks and all else that is billing."""

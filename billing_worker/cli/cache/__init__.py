@@ -1,0 +1,1 @@
+"""Caches in Redis, which may be emptied at any moment."""
