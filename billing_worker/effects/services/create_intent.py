@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session
 from billing_worker.effects.intents import Intent, IntentConflictError, IntentStatus, idempotency_key_of
 from billing_worker.stripe_gateway.client import API_VERSION
 from billing_worker.stripe_gateway.operations import operation_named
+
+GRACE = timedelta(minutes=1)
+"""Whoever stores an intent runs it at once; the rescue takes only what was left behind."""
 
 Priority = Literal["interactive", "webhooks", "payments", "reconciliation"]
 
@@ -57,7 +60,7 @@ def create_intent(
             status=IntentStatus.PENDING,
             attempts=0,
             detail="",
-            next_attempt_at=now,
+            next_attempt_at=now + GRACE,
             created_at=now,
         )
         .on_conflict_do_nothing(index_elements=[Intent.account_id, Intent.intent_key])

@@ -1,0 +1,1 @@
+"""What a failed payment calls for, and what ends it."""

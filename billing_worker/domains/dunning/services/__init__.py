@@ -1,0 +1,1 @@
+"""What is done about failed payments, one use case a file."""

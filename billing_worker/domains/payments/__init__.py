@@ -1,0 +1,1 @@
+"""Collecting open invoices: due retries, the payment queue, the ledger of money."""

@@ -1,0 +1,1 @@
+"""What is done with payments, one use case a file."""
