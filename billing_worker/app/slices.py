@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from billing_worker.domains.dunning import tasks as dunning
+from billing_worker.domains.payments import tasks as payments
 from billing_worker.domains.subscriptions import tasks as subscriptions
 from billing_worker.inbox import tasks as inbox
 from billing_worker.worker import maintenance
@@ -18,10 +20,14 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     ledger,
     inbox,
     subscriptions,
+    payments,
+    dunning,
 )
 
 PROBES: tuple[Probe, ...] = (
     *inbox.PROBES,
     *subscriptions.PROBES,
+    *payments.PROBES,
+    *dunning.PROBES,
 )
 """What the tick asks every second, in the order in which work is woken."""

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from billing_worker.domains.dunning.handlers import on_invoice_closed, on_invoice_paid, on_invoice_payment_failed
+from billing_worker.domains.payments.handlers import (
+    on_charge_refunded,
+    on_charge_succeeded,
+    on_dispute_funds_reinstated,
+    on_dispute_funds_withdrawn,
+    on_refund,
+)
 from billing_worker.domains.subscriptions.handlers import on_subscription
 from billing_worker.routing.dispatcher import Dispatcher
 
 DISPATCHER = Dispatcher(
-    facts={},
+    facts={
+        "charge.succeeded": (on_charge_succeeded,),
+        "charge.captured": (on_charge_succeeded,),
+        "charge.refunded": (on_charge_refunded,),
+        "refund.created": (on_refund,),
+        "refund.updated": (on_refund,),
+        "refund.failed": (on_refund,),
+        "charge.refund.updated": (on_refund,),
+        "charge.dispute.funds_withdrawn": (on_dispute_funds_withdrawn,),
+        "charge.dispute.funds_reinstated": (on_dispute_funds_reinstated,),
+        "invoice.payment_failed": (on_invoice_payment_failed,),
+        "invoice.paid": (on_invoice_paid,),
+        "invoice.voided": (on_invoice_closed,),
+        "invoice.marked_uncollectible": (on_invoice_closed,),
+    },
     levels={"subscription": (on_subscription,)},
 )
