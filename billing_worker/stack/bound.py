@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "NSELF_PARENT_PID"
 """Process that starts us; compared after prctl, because a parent that died before it sends no signal any more."""
 
-KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 """A server needs no more, and runs as a user whose environment others may read."""
 
 
@@ -55,6 +55,7 @@ def main(arguments: list[str]) -> None:
         drop_to(options.uid, options.gid)
     bind_to_parent(options.death_signal)
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    environment["TZ"] = "UTC"  # log lines of Redis carry local time without saying so
     os.execve(options.command[0], options.command, environment)  # noqa: S606 - becoming the server is the purpose
 
 

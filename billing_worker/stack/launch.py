@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     os.umask(0o077)
     bind_to_parent(program.death_signal)
     sources = read_sources(os.environ)
-    environment = {**sources.merged, PROCESS_NAME_VARIABLE: name, "PYTHONUNBUFFERED": "1"}
+    environment = {**sources.merged, **dict(program.variables), PROCESS_NAME_VARIABLE: name}
     command = command_of(program, environment, run_folder=str(sources.home / "run"))
     os.execve(command[0], command, environment)  # noqa: S606 - becoming the process is the purpose
 

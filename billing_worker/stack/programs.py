@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from billing_worker.stack.errors import PlannedServiceError, UnknownServiceError
 
 CELERY = ("{python}", "-m", "celery", "-A", "billing_worker.app.celery_app")
+LOG_IN_UTC = (("TZ", "UTC"),)
+"""For programs whose log lines carry local time without saying so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Program:
     death_signal: str = "TERM"
     stop_seconds: int = 30
     steady_seconds: int = 1
+    variables: tuple[tuple[str, str], ...] = ()
     health: str | None = None
 
 
@@ -45,6 +48,8 @@ def _worker(name: str, queues: str, *, service: str | None = None) -> Program:
         # rows are the truth: without a supervisor nobody may go on working unseen
         death_signal="KILL",
         steady_seconds=3,
+        # Celery's name for: a TERM starts the soft shutdown, which ends within seconds and returns the message
+        variables=(("REMAP_SIGTERM", "SIGQUIT"),),
     )
 
 
@@ -62,6 +67,7 @@ PROGRAMS: tuple[Program, ...] = (
         20,
         ("{python}", "-m", "billing_worker.sandbox"),
         part="stripe",
+        variables=LOG_IN_UTC,
         health="http://127.0.0.1:{stripe_mock_port}/_sandbox/health",
     ),
     Program(
@@ -74,7 +80,9 @@ PROGRAMS: tuple[Program, ...] = (
     _worker("worker-webhooks-1", "{webhook_queues}", service="worker-webhooks"),
     _worker("worker-webhooks-2", "{webhook_queues}", service="worker-webhooks"),
     _worker("usage-collector", "usage"),
-    _worker("worker-billing", "quotas,payments,reconciliation,effects,maintenance"),
+    _worker("worker-billing", "quotas,payments,reconciliation,effects,maintenance,fetch"),
+    # the tick has a worker of its own: behind a slow payment or a fetch everything due would wait
+    _worker("worker-tick", "tick"),
     _worker("mail", "mail"),
     _beat("beat-a"),
     _beat("beat-b"),
@@ -85,6 +93,7 @@ PROGRAMS: tuple[Program, ...] = (
         (*CELERY, "flower", "--address=127.0.0.1", "--port={flower_port}"),
         steady_seconds=3,
         death_signal="KILL",
+        variables=LOG_IN_UTC,
     ),
 )
 
@@ -92,7 +101,7 @@ FIRST_OWN_LEVEL = 30
 """Below it are servers of the embedded parts; between the two the schema is migrated."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "billing": ("receiver", "worker-webhooks", "usage-collector", "worker-billing", "mail", "beat"),
+    "billing": ("receiver", "worker-webhooks", "usage-collector", "worker-billing", "worker-tick", "mail", "beat"),
 }
 """Names for several services."""
 

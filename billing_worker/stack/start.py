@@ -59,7 +59,7 @@ def start_services(environ: Mapping[str, str], names: tuple[str, ...], *, tell: 
             tell(f"already running: {', '.join(each.name for each in wanted)}")
             return ()
         migrated = all(each.level < FIRST_OWN_LEVEL for each in idle)
-        for level, group in groupby(idle, key=lambda each: each.level):
+        for level, group in groupby(idle, key=lambda each: min(each.level, FIRST_OWN_LEVEL)):
             if level >= FIRST_OWN_LEVEL and not migrated:
                 _prepare_database(home, sources, state, parts, tell)
                 migrated = True
