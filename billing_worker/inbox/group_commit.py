@@ -250,11 +250,11 @@ class GroupCommit:
         delivery = ticket.delivery
         detail = f"{delivery.event_id[:100]!a}: {type(error).__name__}"
         kept = keep_bytes(delivery.body, reason="unstorable", detail=detail, source=delivery.source)
-        _log.error("webhook_unstorable", event_id=ascii(delivery.event_id[:100]), error=str(error).strip())
+        _log.error("webhook_unstorable", event_id=ascii(delivery.event_id[:100]), error=_cause(error))
         try:
             rows = self._link.store([kept])
         except _UNSTORABLE as second:
-            raise DatabaseAwayError(f"not even its bytes can be stored: {second}") from second
+            raise DatabaseAwayError(f"not even its bytes can be stored: {_cause(second)}") from second
         stored.update(rows)
         ticket.stored = rows[EventKey(kept.account_id, kept.event_id)]
 
@@ -277,7 +277,7 @@ class _Link:
             raise
         except psycopg2.Error as error:
             self.drop()
-            raise DatabaseAwayError(_one_line(error)) from error
+            raise DatabaseAwayError(_cause(error)) from error
 
     def drop(self) -> None:
         """Close the connection, if there is one."""
@@ -300,8 +300,8 @@ class _Link:
         except (psycopg2.Error, TerminalError) as error:
             self._retry_at = time.monotonic() + self._pause_seconds
             self._pause_seconds = min(self._pause_seconds * 2, LONGEST_RETRY_SECONDS)
-            _log.warning("intake_database_away", error=_one_line(error), pause_seconds=self._pause_seconds)
-            raise DatabaseAwayError(_one_line(error)) from error
+            _log.warning("intake_database_away", error=_cause(error), pause_seconds=self._pause_seconds)
+            raise DatabaseAwayError(_cause(error)) from error
         self._pause_seconds = FIRST_RETRY_SECONDS
         return connection
 
@@ -312,7 +312,7 @@ def _store_retrying(connection: psycopg2_connection, deliveries: Sequence[Delive
             try:
                 return store_deliveries(cursor, deliveries)
             except TransactionRollbackError as error:
-                _log.info("intake_conflict", error=_one_line(error))
+                _log.info("intake_conflict", error=_cause(error))
         return store_deliveries(cursor, deliveries)
 
 
@@ -325,5 +325,8 @@ def _has_news(connection: psycopg2_connection) -> bool:
     return bool(waiting.poll(0))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _cause(error: Exception) -> str:
+    """Name an error without the row or the statement, which PostgreSQL and its driver quote around it."""
+    if isinstance(error, psycopg2.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    return " ".join(str(error).split()) or type(error).__name__
