@@ -22,6 +22,11 @@ def counters(*fields: str) -> Progress:
     return lambda data: tuple(_number(data.get(field)) for field in fields)
 
 
+def present(*fields: str) -> Progress:
+    """Use fields that are filled once and never emptied."""
+    return lambda data: tuple(int(data.get(field) is not None) for field in fields)
+
+
 def both(*parts: Progress) -> Progress:
     """Combine measures."""
     return lambda data: tuple(number for part in parts for number in part(data))
@@ -42,7 +47,8 @@ INVOICE = both(
 )
 CHARGE = both(
     ranks("status", pending=0, succeeded=1, failed=1),
-    counters("amount_captured", "amount_refunded", "disputed"),
+    counters("captured", "amount_captured", "amount_refunded", "disputed"),
+    present("balance_transaction"),
 )
 PAYMENT_INTENT = both(
     ranks("status", requires_capture=0, processing=0, succeeded=1, canceled=1),
