@@ -1,0 +1,1 @@
+"""What operators did, by whom, why and how it ended."""
