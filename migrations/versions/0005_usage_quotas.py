@@ -133,6 +133,7 @@ CREATE TABLE billing.billing_quota_periods (
     quota_id      bigint NOT NULL REFERENCES billing.billing_quotas (id) ON DELETE RESTRICT,
     user_id       text NOT NULL,
     metric_type   text NOT NULL,
+    period        text NOT NULL CHECK (period IN ('day', 'week', 'month', 'billing')),
     period_start  timestamptz NOT NULL,
     period_end    timestamptz NOT NULL,
     limit_value   bigint NOT NULL CHECK (limit_value >= 0),
