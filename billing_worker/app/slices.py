@@ -9,7 +9,9 @@ from types import ModuleType
 
 from billing_worker.domains.dunning import tasks as dunning
 from billing_worker.domains.payments import tasks as payments
+from billing_worker.domains.quotas import tasks as quotas
 from billing_worker.domains.subscriptions import tasks as subscriptions
+from billing_worker.domains.usage import tasks as usage
 from billing_worker.inbox import tasks as inbox
 from billing_worker.worker import maintenance
 from billing_worker.worker.ledger import tasks as ledger
@@ -22,6 +24,8 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     subscriptions,
     payments,
     dunning,
+    usage,
+    quotas,
 )
 
 PROBES: tuple[Probe, ...] = (
@@ -29,5 +33,7 @@ PROBES: tuple[Probe, ...] = (
     *subscriptions.PROBES,
     *payments.PROBES,
     *dunning.PROBES,
+    *usage.PROBES,
+    *quotas.PROBES,
 )
 """What the tick asks every second, in the order in which work is woken."""

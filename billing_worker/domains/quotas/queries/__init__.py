@@ -1,0 +1,1 @@
+"""SQL of quotas: their periods, the marks that usage leaves, the anchors of subscriptions, coming resets."""

@@ -1,0 +1,1 @@
+"""Use cases of quotas, one public function per file."""

@@ -1,0 +1,68 @@
+"""Tasks of quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing_worker.domains.quotas.queries.marks import count_usage_marks
+from billing_worker.domains.quotas.queries.resets import count_due_resets
+from billing_worker.domains.quotas.services.refresh_quota_usage import refresh_quota_usage
+from billing_worker.domains.quotas.services.reset_due_quotas import reset_due_quotas
+from billing_worker.domains.usage.services.aggregate_usage import aggregate_usage
+from billing_worker.domains.usage.services.load_metrics import load_metrics
+from billing_worker.worker.container import Container
+from billing_worker.worker.probes import Probe
+from billing_worker.worker.queues import QUOTAS
+from billing_worker.worker.tasks import task
+
+RESET_DUE = "quotas.reset_due"
+REFRESH_USAGE = "quotas.refresh_usage"
+
+
+@task(RESET_DUE, queue=QUOTAS, soft_limit_seconds=240, hard_limit_seconds=300)
+def reset_due(container: Container, *, due_at: str | None = None) -> Mapping[str, object]:
+    """Reset every quota whose period has ended, after aggregating what still belongs to the ended periods.
+
+    Idempotent by: one row per quota and period start.
+    """
+    settings, metrics = container.settings, load_metrics()
+    aggregate_usage(container.unit_of_work, metrics=metrics, zone=settings.billing_timezone)
+    report = reset_due_quotas(
+        container.unit_of_work,
+        metrics=metrics,
+        zone=settings.billing_timezone,
+        enforcing=settings.quota_enforcement_enabled,
+    )
+    return {"closed": report.closed, "passed": report.passed, "released": report.released, "slot": due_at}
+
+
+@task(REFRESH_USAGE, queue=QUOTAS, soft_limit_seconds=120, hard_limit_seconds=180)
+def refresh_usage(container: Container) -> Mapping[str, object]:
+    """Measure the quotas whose usage was aggregated since, and block or release their users.
+
+    Idempotent by: used values are measured from the rollups, never added up.
+    """
+    report = refresh_quota_usage(
+        container.unit_of_work,
+        metrics=load_metrics(),
+        zone=container.settings.billing_timezone,
+        enforcing=container.settings.quota_enforcement_enabled,
+    )
+    return {"periods": report.periods, "blocked": report.blocked, "released": report.released}
+
+
+def _due_resets(session: Session, now: datetime) -> int:
+    return count_due_resets(session, now, limit=1)
+
+
+def _usage_marks(session: Session, _now: datetime) -> int:
+    return count_usage_marks(session, limit=1)
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe("usage_marks", REFRESH_USAGE, QUOTAS, _usage_marks),
+    Probe("due_quota_resets", RESET_DUE, QUOTAS, _due_resets),
+)
