@@ -74,8 +74,10 @@ class Settings(BaseModel):
     stripe_cache_ttl: Duration = Field(parse_duration("300"), description="age of a cached read at most")
     stripe_rate_limit_buffer: float = Field(0.8, gt=0, le=1, description="share of Stripe's rate limit to use")
     stripe_batch_requests: bool = Field(True, description="read pages of 100 instead of single objects")
-    stripe_proration_behavior: Literal["create_prorations", "none", "always_invoice"] = "create_prorations"
-    stripe_tax_calculation: Literal["automatic", "manual", "none"] = "none"
+    stripe_proration_behavior: Literal["create_prorations", "none", "always_invoice"] = Field(
+        "create_prorations", description="proration of subscription changes"
+    )
+    stripe_tax_calculation: Literal["automatic", "manual", "none"] = Field("none", description="who computes tax")
     stripe_enable_ip_whitelist: bool = Field(False, description="accept deliveries from Stripe's addresses only")
     stripe_require_2fa: bool = Field(False, description="remind operators that the Stripe account needs 2FA")
     api_timeout: Duration = Field(parse_duration("30s"), description="read timeout of a Stripe call")
@@ -99,10 +101,10 @@ class Settings(BaseModel):
     billing_db_pool_size: int = Field(5, ge=1, le=100, description="database connections per process")
     billing_db_pool_timeout: Duration = Field(parse_duration("30s"), description="wait for a pooled connection")
     db_query_timeout: Duration = Field(parse_duration("30s"), description="statement timeout of services")
-    billing_async_operations: bool = True
-    billing_use_queue: bool = True
-    billing_cache_enabled: bool = False
-    billing_cache_ttl: Duration = Field(parse_duration("300"))
+    billing_async_operations: bool = Field(True, description="long operations run in workers")
+    billing_use_queue: bool = Field(True, description="operations are rows before they run")
+    billing_cache_enabled: bool = Field(False, description="cache reads of the mirror")
+    billing_cache_ttl: Duration = Field(parse_duration("300"), description="age of a cached read at most")
 
     # money
     billing_safe_mode: bool = Field(False, description="first value of the safe-mode switch")
@@ -121,11 +123,11 @@ class Settings(BaseModel):
     usage_aggregation_interval: Duration = Field(
         parse_duration("1m"), description="longest time until rollups are exact"
     )
-    usage_aggregation_parallel: bool = False
-    usage_aggregation_workers: int = Field(1, ge=1, le=32)
-    usage_enable_buffer: bool = False
-    usage_buffer_size: int = Field(10000, ge=1)
-    quota_enforcement_enabled: bool = True
+    usage_aggregation_parallel: bool = Field(False, description="let several workers aggregate a backlog")
+    usage_aggregation_workers: int = Field(1, ge=1, le=32, description="how many of them")
+    usage_enable_buffer: bool = Field(False, description="accept usage into a Redis buffer")
+    usage_buffer_size: int = Field(10000, ge=1, description="records the buffer holds at most")
+    quota_enforcement_enabled: bool = Field(True, description="hard quotas block their users")
 
     # mail and PDF
     mail_enabled: bool = Field(False, description="send mail; off: messages end as suppressed")
@@ -135,7 +137,7 @@ class Settings(BaseModel):
     mail_username: str = Field("", description="SMTP user, none if empty")
     mail_password: SecretStr = Field(SecretStr(""), description="SMTP password")
     mail_starttls: bool = Field(False, description="upgrade the SMTP connection to TLS")
-    pdf_memory_limit: Size = Field(parse_size("512M"))
+    pdf_memory_limit: Size = Field(parse_size("512M"), description="memory of the PDF renderer at most")
 
     # Flower
     flower_port: int = Field(5555, ge=1, le=65535, description="port Flower binds on loopback")

@@ -23,7 +23,7 @@ from billing_worker.inbox.claim import (
     read_lane,
     record_batch,
 )
-from billing_worker.inbox.services.isolate_event import give_up_batch, is_crash_looping
+from billing_worker.inbox.isolate import give_up_batch, is_crash_looping
 from billing_worker.kernel.events import Reactions
 
 FAIR_SECONDS = 5.0
