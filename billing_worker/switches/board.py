@@ -29,7 +29,7 @@ class SwitchBoard:
         """Read all switches in one statement."""
         set_by_operators = {
             name: parse_switch_value(SwitchName(name), value)
-            for name, value in session.execute(select(Switch.name, Switch.value)).tuples()
+            for name, value in session.execute(select(Switch.name, Switch.value))
             if name in self._first
         }
         return Switches(**{**self._first, **set_by_operators})

@@ -118,7 +118,7 @@ def _lock(session: Session, intent_id: UUID, *, may_hold_lease: bool) -> Intent:
     ).one_or_none()
     if found is None:
         raise NotFoundError(f"no intent {intent_id}")
-    intent, is_leased = found.tuple()
+    intent, is_leased = found
     if is_leased and not may_hold_lease and intent.status is IntentStatus.CALLING:
         raise IntentBusyError(f"intent {intent_id} is being called by another worker until {intent.lease_until}")
     return intent

@@ -1,0 +1,149 @@
+"""A sandbox process of a test's own, its control over HTTP, and the way its events take into a database."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from sqlalchemy import Engine
+
+from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.kernel.clock import FixedClock
+from billing_worker.kernel.events import Reactions
+from billing_worker.runtime.settings import Settings
+from billing_worker.stripe_gateway.client import StripeGateway
+from tests.support.deliveries import drain, store
+
+KEY = "sk_test_0123456789abcdef"
+
+
+class Sandbox:
+    """One running sandbox; `api` speaks Stripe's API without any of our code in between."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def control(self, path: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        method = "GET" if given is None else "POST"
+        answer = self._session.request(method, f"{self.url}/_sandbox/{path}", json=given, timeout=60)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def api(self, method: str, path: str, **params: Any) -> dict[str, Any]:
+        form = dict(_flat(params))
+        where = {"params": form} if method == "GET" else {"data": form}
+        answer = self._session.request(method, f"{self.url}/v1/{path}", auth=(KEY, ""), timeout=30, **where)  # type: ignore[arg-type]  # one of two keywords
+        body = dict(answer.json())
+        if not answer.ok:
+            raise AssertionError(f"{method} {path}: {body}")
+        return body
+
+    def listed(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Read every object of a list, oldest first."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.api("GET", path, limit=100, **params, **({"starting_after": found[-1]["id"]} if found else {}))
+            found.extend(page["data"])
+            if not page["has_more"]:
+                return found[::-1]
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.control("clock")["now"], tz=UTC)
+
+    def advance(self, *, days: float = 0, hours: float = 0) -> datetime:
+        self.control("clock", {"advance_seconds": int(days * 86_400 + hours * 3600)})
+        return self.now()
+
+    def paying_customer(self, method: str = "pm_card_visa", **fields: Any) -> str:
+        customer = self.api("POST", "customers", **fields)
+        self.use_method(customer["id"], method)
+        return str(customer["id"])
+
+    def use_method(self, customer_id: str, method: str) -> None:
+        attached = self.api("POST", f"payment_methods/{method}/attach", customer=customer_id)
+        settings = {"default_payment_method": attached["id"]}
+        self.api("POST", f"customers/{customer_id}", invoice_settings=settings)
+
+    def monthly_price(self, amount_minor: int = 1000) -> str:
+        product = self.api("POST", "products", name="Plan")
+        recurring = {"interval": "month"}
+        price = self.api(
+            "POST", "prices", product=product["id"], currency="usd", unit_amount=amount_minor, recurring=recurring
+        )
+        return str(price["id"])
+
+    def subscribe(self, customer_id: str, price_id: str) -> dict[str, Any]:
+        return self.api("POST", "subscriptions", customer=customer_id, items=[{"price": price_id}])
+
+
+@contextmanager
+def run_sandbox(**environment: str) -> Iterator[Sandbox]:
+    """Start a sandbox on a free port and stop it at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "billing_worker.sandbox", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**{name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}, **environment},
+    )
+    with process:
+        if process.stdout is None:
+            raise AssertionError("no output is read")
+        try:
+            yield Sandbox(f"http://127.0.0.1:{_port_of(process)}")
+        finally:
+            process.terminate()
+            # The pipe is emptied, so that a talkative sandbox can end.
+            process.communicate(timeout=30)
+
+
+def gateway_to(sandbox: Sandbox, settings: Settings, **changes: Any) -> StripeGateway:
+    """Build our gateway to a sandbox; failed reads are repeated without waiting."""
+    return StripeGateway(
+        settings.model_copy(update={"stripe_api_base": sandbox.url, **changes}), sleep=lambda _seconds: None
+    )
+
+
+def bring_events(
+    sandbox: Sandbox, engine: Engine, unit_of_work: UnitOfWork, reactions: Reactions, *, known: set[str]
+) -> int:
+    """Store every event of the sandbox that is not `known` yet, drain the lanes, and count the new ones."""
+    new = [event for event in sandbox.listed("events") if event["id"] not in known]
+    known.update(event["id"] for event in new)
+    store(engine, new, unit_of_work.now())
+    drain(unit_of_work, reactions)
+    return len(new)
+
+
+def follow(clock: FixedClock, sandbox: Sandbox) -> None:
+    """Set our clock to the sandbox's."""
+    clock.advance(sandbox.now() - clock.now())
+
+
+def _port_of(process: subprocess.Popen[str]) -> int:
+    lines = process.stdout or ()
+    for line in lines:
+        found = re.search(r"listening on [\d.]+:(\d+)", line)
+        if found:
+            return int(found[1])
+    raise AssertionError(f"the sandbox ended at once, code {process.wait()}")
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}[{key}]" if name else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{name}[{index}]")
+    else:
+        yield name, str(value).lower() if isinstance(value, bool) else str(value)
