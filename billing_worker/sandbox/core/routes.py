@@ -60,8 +60,10 @@ def route(method: str, path: str, handler: Handler, takes: str = "") -> Route:
     return Route(method, path, handler, frozenset(takes.split()))
 
 
-PAGE = "limit starting_after ending_before created"
+CURSOR = "limit starting_after ending_before"
 """What every list takes."""
+PAGE = f"{CURSOR} created"
+"""What most lists take."""
 
 
 class Router:

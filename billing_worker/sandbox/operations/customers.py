@@ -8,8 +8,8 @@ from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import ApiError
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata
 from billing_worker.sandbox.core.identifiers import new_id, token
-from billing_worker.sandbox.core.pagination import in_range, page
-from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.pagination import page
+from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.standing import ENDED, end
@@ -100,7 +100,7 @@ def list_methods(call: Call) -> Document:
     call.session.get("customer", call.id)
     found = reversed(call.session.peek("payment_method", "customer", call.id))
     wanted = call.params.get("type")
-    kept = (method for method in found if wanted in {None, method["type"]} and in_range(method["created"], None))
+    kept = (method for method in found if wanted in {None, method["type"]})
     return page(kept, call.params, f"/v1/customers/{call.id}/payment_methods", kind="payment_method")
 
 
@@ -149,6 +149,6 @@ OPERATIONS = [
     route("GET", "/v1/customers/{customer}", retrieve),
     route("POST", "/v1/customers/{customer}", update, _TAKES),
     route("DELETE", "/v1/customers/{customer}", delete),
-    route("GET", "/v1/customers/{customer}/payment_methods", list_methods, f"{PAGE} type"),
+    route("GET", "/v1/customers/{customer}/payment_methods", list_methods, f"{CURSOR} type"),
     route("GET", "/v1/customers/{customer}/payment_methods/{payment_method}", retrieve_method),
 ]

@@ -8,7 +8,7 @@ from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge_metadata, retrieve
 from billing_worker.sandbox.core.pagination import page
-from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
@@ -291,7 +291,7 @@ OPERATIONS = [
     route("POST", "/v1/invoices/{invoice}/void", close("void")),
     route("POST", "/v1/invoices/{invoice}/mark_uncollectible", close("uncollectible")),
     route("POST", "/v1/invoices/{invoice}/send", send),
-    route("GET", "/v1/invoices/{invoice}/lines", list_lines, PAGE),
+    route("GET", "/v1/invoices/{invoice}/lines", list_lines, CURSOR),
     route(
         "POST",
         "/v1/invoiceitems",

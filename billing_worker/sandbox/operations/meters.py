@@ -9,7 +9,7 @@ from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.families import listing, retrieve
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.pagination import page
-from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.routes import CURSOR, Call, route
 from billing_worker.sandbox.engine.prices import meter_value
 
 _BACK_SECONDS = 35 * 86_400
@@ -191,7 +191,7 @@ OPERATIONS = [
         create_meter,
         "display_name event_name default_aggregation customer_mapping value_settings event_time_window",
     ),
-    route("GET", "/v1/billing/meters", listing("billing.meter", "/v1/billing/meters", "status"), f"{PAGE} status"),
+    route("GET", "/v1/billing/meters", listing("billing.meter", "/v1/billing/meters", "status"), f"{CURSOR} status"),
     route("GET", "/v1/billing/meters/{id}", retrieve("billing.meter")),
     route("POST", "/v1/billing/meters/{id}", update_meter, "display_name"),
     route("POST", "/v1/billing/meters/{id}/deactivate", deactivate),

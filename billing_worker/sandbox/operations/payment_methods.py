@@ -6,7 +6,7 @@ from billing_worker.sandbox.core.documents import Document, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.families import listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.identifiers import new_id, token
-from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import card_of, create_method, find_method
 
@@ -167,7 +167,7 @@ OPERATIONS = [
         "GET",
         "/v1/payment_methods",
         listing("payment_method", "/v1/payment_methods", "customer", "type", where=_attached),
-        f"{PAGE} customer type",
+        f"{CURSOR} customer type",
     ),
     route("GET", "/v1/payment_methods/{payment_method}", retrieve("payment_method")),
     route("POST", "/v1/payment_methods/{payment_method}", update, "billing_details card metadata"),

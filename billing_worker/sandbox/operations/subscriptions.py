@@ -8,7 +8,7 @@ from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import invalid, no_such
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.pagination import in_range, page
-from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.changing import change_items, invoice_now, prorate_end
 from billing_worker.sandbox.engine.charging import check_owner
@@ -16,11 +16,12 @@ from billing_worker.sandbox.engine.discounts import new_discounts
 from billing_worker.sandbox.engine.standing import ENDED, end
 from billing_worker.sandbox.engine.subscribing import subscribe
 
-_CHANGES = (
-    "items proration_behavior proration_date payment_behavior trial_end billing_cycle_anchor default_payment_method "
-    "cancel_at cancel_at_period_end cancellation_details collection_method days_until_due description discounts "
-    "metadata pause_collection trial_settings off_session"
+_BOTH = (
+    "items proration_behavior payment_behavior trial_end billing_cycle_anchor default_payment_method cancel_at "
+    "cancel_at_period_end collection_method days_until_due description discounts metadata trial_settings off_session"
 )
+_CREATE = f"{_BOTH} customer trial_period_days"
+_UPDATE = f"{_BOTH} proration_date cancellation_details pause_collection"
 
 
 def create(call: Call) -> Document:
@@ -179,7 +180,7 @@ def _matches(subscription: Document, params: dict[str, Any]) -> bool:
 
 
 OPERATIONS = [
-    route("POST", "/v1/subscriptions", create, f"customer trial_period_days {_CHANGES}"),
+    route("POST", "/v1/subscriptions", create, _CREATE),
     route(
         "GET",
         "/v1/subscriptions",
@@ -187,9 +188,9 @@ OPERATIONS = [
         f"{PAGE} customer collection_method status price current_period_start current_period_end",
     ),
     route("GET", "/v1/subscriptions/{subscription_exposed_id}", retrieve("subscription")),
-    route("POST", "/v1/subscriptions/{subscription_exposed_id}", update, _CHANGES),
+    route("POST", "/v1/subscriptions/{subscription_exposed_id}", update, _UPDATE),
     route("DELETE", "/v1/subscriptions/{subscription_exposed_id}", cancel, "invoice_now prorate cancellation_details"),
-    route("GET", "/v1/subscription_items", list_items, f"{PAGE} subscription"),
+    route("GET", "/v1/subscription_items", list_items, f"{CURSOR} subscription"),
     route("POST", "/v1/subscription_items", create_item, f"subscription {_ITEM_TAKES}"),
     route("GET", "/v1/subscription_items/{item}", retrieve_item),
     route("POST", "/v1/subscription_items/{item}", update_item, _ITEM_TAKES),

@@ -12,7 +12,7 @@ from billing_worker.sandbox.core.event_log import EventLog, StoredEvent
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge_metadata, retrieve
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.pagination import in_range, page
-from billing_worker.sandbox.core.routes import PAGE, Call, route
+from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 
 _MAX_TYPES = 20
@@ -138,7 +138,7 @@ OPERATIONS = [
     route("GET", "/v1/events", list_events, f"{PAGE} type types delivery_success"),
     route("GET", "/v1/events/{id}", retrieve_event),
     route("POST", "/v1/webhook_endpoints", create_endpoint, "url enabled_events description metadata api_version"),
-    route("GET", "/v1/webhook_endpoints", listing("webhook_endpoint", "/v1/webhook_endpoints"), PAGE),
+    route("GET", "/v1/webhook_endpoints", listing("webhook_endpoint", "/v1/webhook_endpoints"), CURSOR),
     route("GET", "/v1/webhook_endpoints/{webhook_endpoint}", retrieve("webhook_endpoint")),
     route(
         "POST",
