@@ -36,17 +36,18 @@ _log = structlog.get_logger(__name__)
 class Delivery:
     """How a message differs from the default: when it is no longer wanted, which limits its run has.
 
-    Units: `expires_after` counts on the clocks of two hosts: leave room for their difference. Limits in seconds.
+    Units: `expires_after` counts on the clocks of two hosts: leave room for their difference. `limits_seconds` are the
+    soft and the hard limit; Celery counts the hard one from the soft one on, so they come together.
     """
 
     expires_after: timedelta | None = None
-    soft_limit_seconds: int | None = None
-    hard_limit_seconds: int | None = None
+    limits_seconds: tuple[int, int] | None = None
 
     def headers(self) -> dict[str, object]:
         """Return the message headers Celery's workers understand."""
         expires = None if self.expires_after is None else (datetime.now(UTC) + self.expires_after).isoformat()
-        return {"expires": expires, "timelimit": [self.hard_limit_seconds, self.soft_limit_seconds]}
+        soft, hard = self.limits_seconds or (None, None)
+        return {"expires": expires, "timelimit": [hard, soft]}
 
 
 DEFAULT_DELIVERY = Delivery()
@@ -132,3 +133,4 @@ class Waker:
     def _drop_producer(self) -> None:
         self._producer = None
         self._connection.release()
+        self._connection = self._connection.clone()  # a released connection never connects again

@@ -56,9 +56,7 @@ def prune_schedule_runs(container: Container) -> Mapping[str, object]:
 def send_run_job(container: Container, job: Job) -> bool:
     """Wake a job on its own queue; its message carries the limits of the job's task and of the drain around it."""
     definition = registry[job.task]
-    delivery = Delivery(
-        expires_after=WAKE_EXPIRES_AFTER,
-        soft_limit_seconds=definition.soft_limit_seconds + int(DRAIN_SECONDS),
-        hard_limit_seconds=definition.hard_limit_seconds + int(DRAIN_SECONDS),
-    )
+    drain = int(DRAIN_SECONDS)
+    limits = (definition.soft_limit_seconds + drain, definition.hard_limit_seconds + drain)
+    delivery = Delivery(expires_after=WAKE_EXPIRES_AFTER, limits_seconds=limits)
     return container.waker.send(RUN_JOB, queue=job.queue, kwargs={"job": job.name}, delivery=delivery)
