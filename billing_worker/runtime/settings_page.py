@@ -13,8 +13,8 @@ from billing_worker.runtime.settings import CORRECTNESS_SWITCHES, Settings
 
 HEAD = """# Settings
 
-Every setting is an environment variable, or a line of the env file that `nself env set NAME=VALUE` writes. They are read
-once, when a process starts; a value that cannot work stops the start with a message that names it.
+Every setting is an environment variable, or a line of the env file that `nself env set NAME=VALUE` writes. They are
+read once, when a process starts; a value that cannot work stops the start with a message that names it.
 Durations are written `30s`, `5m`, `24h`; sizes `512M`, `2G`; lists with commas.
 
 This page is written by `python -m billing_worker.runtime.settings_page`; a test compares the two.

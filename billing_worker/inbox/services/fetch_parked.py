@@ -18,6 +18,7 @@ from billing_worker.inbox.states import Source
 from billing_worker.kernel.errors import RetryableError, TerminalError
 from billing_worker.kernel.keys import lane_of, split_object_key
 from billing_worker.stripe_gateway.client import Retrieved
+from billing_worker.stripe_gateway.errors import StripeKeyRejected
 
 BATCH = 50
 MAX_ATTEMPTS = 8
@@ -91,7 +92,8 @@ def _fetch(unit_of_work: UnitOfWork, gateway: Retrieving, parked: ParkedForFetch
     account_id, object_type, object_id = split_object_key(parked.object_key)
     try:
         answer = gateway.retrieve(object_type, object_id, account_id=account_id)
-    except RetryableError as error:
+    except (RetryableError, StripeKeyRejected) as error:
+        # A rejected key says nothing about the object: an operator mends the key, arrival order would be a guess.
         _try_later(unit_of_work, parked, str(error))
         return
     except TerminalError as error:
