@@ -35,6 +35,8 @@ SOFT_SHUTDOWN_SECONDS = 5.0
 CHILD_START_SECONDS = 30.0
 """Celery's 4 s is short for a child that starts beside others on a busy host: it would be killed and started again."""
 
+EXIT_REFUSED = 3
+
 LOADED = (tick, *TASK_MODULES)
 """Modules whose import filled the registry; named so that none can be dropped as unused."""
 
@@ -60,6 +62,21 @@ class BillingCelery(Celery):  # type: ignore[misc] # celery is untyped
             if self._container is None:
                 self._container = self._build()
             return self._container
+
+    def check_installation(self) -> None:
+        """Stop a worker whose settings do not fit its database, before it forks; one without database may wait.
+
+        Raises: SystemExit, which Celery's signals let through where they log any other error.
+        """
+        try:
+            container = self._build()
+        except TerminalError as error:
+            _log.error("worker_refused", error=str(error))
+            raise SystemExit(EXIT_REFUSED) from error
+        except Exception as error:  # noqa: BLE001 - a database that is away is met again by the children
+            _log.warning("container_unavailable", error=str(error))
+        else:
+            container.engine.dispose()  # connections must not cross the fork
 
     def warm_up(self) -> None:
         """Build the container ahead of the first task; a failure is logged here and met again by the task."""
@@ -176,10 +193,14 @@ def _connect_signals(app: BillingCelery, settings: Settings) -> None:
     def set_up_logging(**_: object) -> None:
         configure_logs(level=settings.billing_log_level, service=names["service"])
 
+    def check_installation(**_: object) -> None:
+        app.check_installation()
+
     def warm_up(**_: object) -> None:
         app.warm_up()
 
     signals.celeryd_init.connect(name_worker, weak=False)
     signals.beat_init.connect(name_beat, weak=False)
     signals.setup_logging.connect(set_up_logging, weak=False)
+    signals.worker_init.connect(check_installation, weak=False)
     signals.worker_process_init.connect(warm_up, weak=False)

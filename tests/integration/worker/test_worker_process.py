@@ -11,9 +11,10 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from billing_worker.app.celery_factory import EXIT_REFUSED
 from billing_worker.runtime.settings import Settings
 from billing_worker.worker.wake import Delivery, Waker
-from tests.integration.worker.processes import GATE, Launcher, own_redis, wait_for
+from tests.integration.worker.processes import GATE, PATIENCE_SECONDS, RIG, CeleryProcess, Launcher, own_redis, wait_for
 
 
 def notes(engine: Engine) -> list[str]:
@@ -137,3 +138,14 @@ def test_a_worker_survives_broker_connections_dropped_and_a_broker_killed_while_
             assert worker.process.poll() is None
         finally:
             launcher.stop()
+
+
+def test_a_worker_refuses_a_database_of_another_installation(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE billing_installation SET livemode = true"))
+    arguments = ["worker", "--pool", "prefork", "--concurrency", "1", "-Q", "maintenance"]
+    worker = CeleryProcess(arguments, app=RIG, environment=environment, log=tmp_path / "refused.log")
+    assert worker.process.wait(PATIENCE_SECONDS) == EXIT_REFUSED
+    assert worker.said("this database holds account acct_rig in live mode")
