@@ -12,6 +12,8 @@ from billing_worker.kernel.periods import Period, PeriodKind, billing_period_con
 
 KINDS = (PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH, PeriodKind.BILLING)
 LIMIT_MAX = 2**63 - 1
+NEAR_PERCENT = 80
+"""From here on an operator should look: a fifth is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,16 @@ class PeriodUse:
     limit_value: int
     rolled_over: int
     used_value: int
+
+    @property
+    def granted(self) -> int:
+        """Return the units of the period, with what rolled over."""
+        return self.limit_value + self.rolled_over
+
+    @property
+    def remaining(self) -> int:
+        """Return the units left, never less than none."""
+        return max(0, self.granted - self.used_value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +103,20 @@ def following_periods(terms: QuotaTerms, end: datetime, now: datetime, zone: Zon
 
 def compute_rollover(before: PeriodUse) -> int:
     """Compute the units carried into the next period: what was left, at most one period's limit."""
-    return max(0, min(before.limit_value, before.limit_value + before.rolled_over - before.used_value))
+    return min(before.limit_value, before.remaining)
 
 
 def is_blocked(enforcement: Enforcement, use: PeriodUse, *, enforcing: bool) -> bool:
     """Say whether a user must be refused: enforcement is on and not one unit is left."""
-    return enforcing and enforcement is Enforcement.HARD and use.used_value >= use.limit_value + use.rolled_over
+    return enforcing and enforcement is Enforcement.HARD and use.remaining == 0
+
+
+def describe_use(use: PeriodUse, *, blocked: bool) -> str:
+    """Say in one word how a quota stands: blocked, exceeded, used_up, near or ok."""
+    if blocked:
+        return "blocked"
+    if use.used_value > use.granted:
+        return "exceeded"
+    if use.remaining == 0:
+        return "used_up"
+    return "near" if use.used_value * 100 >= use.granted * NEAR_PERCENT else "ok"

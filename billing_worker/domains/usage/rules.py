@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from billing_worker.domains.usage.errors import InvalidUsageError, UnknownMetricError, UsageError
@@ -250,3 +250,53 @@ def round_quantity(value: int, metric: Metric) -> int:
             return whole
         case Rounding.HALF_EVEN:
             return whole + (rest * 2 > metric.round_to or (rest * 2 == metric.round_to and whole % 2 == 1))
+
+
+def describe_formula(metric: Metric) -> str:
+    """Say in words how a metric's records become its billed quantity."""
+    sentences = {
+        Formula.SUM: "all values added",
+        Formula.MAX: "the highest value",
+        Formula.LAST: "the value of the newest record, by time of use and then order of arrival",
+        Formula.UNIQUE: "how many different unique keys were seen",
+    }
+    roundings = {
+        Rounding.NONE: "not rounded",
+        Rounding.UP: f"rounded up to started {metric.round_to}s",
+        Rounding.DOWN: f"rounded down to full {metric.round_to}s",
+        Rounding.HALF_EVEN: f"rounded to the nearest {metric.round_to}, halves to the even one",
+    }
+    return f"{sentences[metric.formula]}, {roundings[metric.rounding]}"
+
+
+def span_of_days(first: date, last: date, zone: ZoneInfo) -> Period:
+    """Return the span of local days, both included.
+
+    Raises: InvalidUsageError when they are in the wrong order.
+    """
+    if last < first:
+        raise InvalidUsageError("span", f"it ends on {last}, before it starts on {first}; swap --start and --end")
+    return Period(_day(first, zone).start, _day(last, zone).end)
+
+
+def span_of_words(words: str, now: datetime, zone: ZoneInfo) -> Period:
+    """Read a span: a month (2026-01), a day (2026-01-15), or the current day, week or month.
+
+    Raises: InvalidUsageError for anything else.
+    """
+    try:
+        if words in {PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH}:
+            return period_containing(PeriodKind(words), now, zone)
+        if len(words) == len("2026-01"):
+            middle = date.fromisoformat(f"{words}-15")
+            return period_containing(PeriodKind.MONTH, _day(middle, zone).start, zone)
+        return _day(date.fromisoformat(words), zone)
+    except ValueError:
+        raise InvalidUsageError(
+            "period", f"{words!r} is no span; write for example 2026-01, 2026-01-15, day, week or month"
+        ) from None
+
+
+def _day(day: date, zone: ZoneInfo) -> Period:
+    noon = datetime.combine(day, time(12), tzinfo=zone)
+    return period_containing(PeriodKind.DAY, noon, zone)

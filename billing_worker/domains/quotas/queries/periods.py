@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from billing_worker.database.copy import copy_rows
+from billing_worker.domains.quotas.errors import QuotaNotFoundError
 from billing_worker.domains.quotas.rules import Anchor, PeriodUse, QuotaMark, QuotaTerms
 from billing_worker.domains.quotas.states import Enforcement, PeriodStatus
 from billing_worker.kernel.periods import Period, PeriodKind
@@ -183,17 +184,37 @@ def list_touched_periods(session: Session, quota_ids: Sequence[int], marks: Sequ
     )
 
 
-def list_periods_of_user(session: Session, user_id: str, *, limit: int = 100) -> list[QuotaPeriod]:
-    """Return a user's periods of all metrics, newest first."""
-    condition = "WHERE p.user_id = :user_id ORDER BY p.period_start DESC, p.metric_type LIMIT :limit"
+def list_closed_periods(session: Session, user_id: str, *, limit: int = 100) -> list[QuotaPeriod]:
+    """Return a user's past periods of all metrics, newest first: one reset each."""
+    condition = (
+        "WHERE p.status = 'closed' AND p.user_id = :user_id ORDER BY p.period_start DESC, p.metric_type LIMIT :limit"
+    )
     return _list_periods(session, condition, user_id=user_id, limit=limit)
 
 
-def list_open_periods_of_user(session: Session, user_id: str) -> list[QuotaPeriod]:
-    """Return the open period of each of a user's quotas."""
-    return _list_periods(
-        session, "WHERE p.status = 'open' AND p.user_id = :user_id ORDER BY p.metric_type", user_id=user_id
+def get_open_periods_of_user(session: Session, user_id: str, metric_type: str | None = None) -> list[QuotaPeriod]:
+    """Return the open period of each of a user's quotas, or of the one of a metric.
+
+    Raises: QuotaNotFoundError when there is none.
+    """
+    condition = (
+        "WHERE p.status = 'open' AND p.user_id = :user_id "
+        "AND p.metric_type = coalesce(CAST(:metric_type AS text), p.metric_type) ORDER BY p.metric_type"
     )
+    found = _list_periods(session, condition, user_id=user_id, metric_type=metric_type)
+    if not found:
+        raise QuotaNotFoundError(user_id, metric_type)
+    return found
+
+
+def list_last_closed_periods(session: Session, user_id: str) -> list[QuotaPeriod]:
+    """Return the newest closed period of each of a user's quotas."""
+    condition = (
+        "WHERE p.id IN (SELECT DISTINCT ON (c.quota_id) c.id FROM billing.billing_quota_periods c "
+        "WHERE c.user_id = :user_id AND c.status = 'closed' ORDER BY c.quota_id, c.period_start DESC) "
+        "ORDER BY p.metric_type"
+    )
+    return _list_periods(session, condition, user_id=user_id)
 
 
 def update_uses(session: Session, uses: Sequence[tuple[int, int, bool]], *, now: datetime) -> None:

@@ -61,7 +61,7 @@ def refresh_periods(
                 user_id=one.terms.user_id,
                 metric_type=one.terms.metric_type,
                 used=use.used_value,
-                limit=use.limit_value + use.rolled_over,
+                limit=use.granted,
             )
         uses.append((one.id, use.used_value, blocked))
     queries.update_uses(session, uses, now=now)

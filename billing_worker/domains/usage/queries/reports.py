@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -69,6 +69,16 @@ class AggregationLag:
     open_records: int
     oldest_accepted_at: datetime | None
     last_aggregated_at: datetime | None
+
+    def age(self, now: datetime) -> timedelta:
+        """Return for how long the oldest open batch has waited."""
+        return now - self.oldest_accepted_at if self.oldest_accepted_at else timedelta()
+
+    def state(self, now: datetime, interval: timedelta) -> str:
+        """Say whether aggregation keeps up with its interval."""
+        if self.open_batches == 0:
+            return "up to date"
+        return "late" if self.age(now) > interval else "waiting"
 
 
 def get_aggregation_lag(session: Session) -> AggregationLag:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from billing_worker.domains.usage.rules import Piece, UsageSpan
 from billing_worker.domains.usage.states import ROLLUPS, Level
+from billing_worker.kernel.periods import Period
 
 _FROM_ROLLUP = """
 SELECT p.position, r.record_count, r.sum_value, r.max_value, r.last_value, r.last_at, r.last_id
@@ -129,3 +130,15 @@ def list_rollup_uniques(session: Session, level: Level, spans: Sequence[tuple[in
         },
     )
     return {row.position: row.unique_count for row in found}
+
+
+def count_waiting_records(session: Session, user_id: str, period: Period) -> dict[str, int]:
+    """Count a user's records of a span that are not aggregated yet, by metric."""
+    statement = text(
+        "SELECT u.metric_type, count(*) AS waiting FROM billing.billing_usage_batches b "
+        "JOIN billing.billing_usage u ON u.batch_id = b.id "
+        "WHERE b.aggregated_at IS NULL AND u.user_id = :user_id "
+        "AND u.created_at >= :opens_at AND u.created_at < :closes_at GROUP BY 1"
+    )
+    parameters = {"user_id": user_id, "opens_at": period.start, "closes_at": period.end}
+    return {row.metric_type: row.waiting for row in session.execute(statement, parameters)}

@@ -1,0 +1,1 @@
+"""Quotas: limits per user, metric and period, and their resets."""

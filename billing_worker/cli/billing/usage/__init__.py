@@ -1,0 +1,1 @@
+"""Metered usage: record, show, aggregate, compare."""
