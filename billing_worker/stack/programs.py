@@ -53,6 +53,14 @@ def _worker(name: str, queues: str, *, service: str | None = None) -> Program:
     )
 
 
+FLOWER_VARIABLES = (
+    # kwargs hold what woke a task: the event's id and type
+    ("FLOWER_TASKS_COLUMNS", "name,kwargs,state,received,runtime,worker,uuid"),
+    # rows are the truth: revoking messages or stopping workers from a page helps nobody
+    ("FLOWER_READ_ONLY", "true"),
+)
+
+
 def _beat(name: str) -> Program:
     command = (*CELERY, "beat", "--pidfile", "", "--schedule", "{run}/" + name)
     return Program(name=name, service="beat", level=50, command=command, death_signal="KILL", steady_seconds=3)
@@ -93,7 +101,7 @@ PROGRAMS: tuple[Program, ...] = (
         (*CELERY, "flower", "--address=127.0.0.1", "--port={flower_port}"),
         steady_seconds=3,
         death_signal="KILL",
-        variables=LOG_IN_UTC,
+        variables=(*LOG_IN_UTC, *FLOWER_VARIABLES),
     ),
 )
 
