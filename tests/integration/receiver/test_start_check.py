@@ -83,3 +83,21 @@ def test_a_database_that_turns_out_to_be_another_stores_nothing(
         assert (answer.status, answer.body["reason"]) == (503, "database_away")
         assert receiver.get("/readyz").status == 503
     assert rows(database_url, "SELECT count(*) FROM billing.billing_webhook_events") == [(0,)]
+
+
+def test_the_receiver_loads_neither_celery_nor_the_orm_nor_the_sdk_nor_domain_code(tmp_path: Path) -> None:
+    code = (
+        "import sys, webhook_receiver.wsgi\n"
+        "heavy = ('celery', 'stripe', 'sqlalchemy', 'billing_worker.domains', 'billing_worker.app',"
+        " 'billing_worker.routing')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=receiver_environment(tmp_path, "", ""),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n")
