@@ -97,6 +97,7 @@ CREATE TABLE billing.billing_reconciliation_runs (
                  CHECK (status IN ('running', 'incomplete', 'done', 'failed')),
     compared     bigint NOT NULL DEFAULT 0,
     differing    bigint NOT NULL DEFAULT 0,
+    refreshed    bigint NOT NULL DEFAULT 0,
     healed       bigint NOT NULL DEFAULT 0,
     started_at   timestamptz NOT NULL,
     heartbeat_at timestamptz NOT NULL,
@@ -116,6 +117,16 @@ CREATE TABLE billing.billing_reconciliation_differences (
     CONSTRAINT uq_billing_reconciliation_differences UNIQUE (run_id, object_key)
 );
 
+CREATE INDEX ix_billing_reconciliation_differences_unhealed ON billing.billing_reconciliation_differences (event_row_id)
+    WHERE healed_at IS NULL AND event_row_id IS NOT NULL;
+
+CREATE TABLE billing.billing_reconciliation_seen (
+    run_id      bigint NOT NULL REFERENCES billing.billing_reconciliation_runs (id) ON DELETE CASCADE,
+    object_type text NOT NULL,
+    object_id   text NOT NULL,
+    PRIMARY KEY (run_id, object_type, object_id)
+);
+
 CREATE TABLE billing.billing_incidents (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     type        text NOT NULL,
@@ -128,7 +139,7 @@ CREATE TABLE billing.billing_incidents (
 """
 
 DOWNGRADE = """
-DROP TABLE billing.billing_incidents, billing.billing_reconciliation_differences,
+DROP TABLE billing.billing_incidents, billing.billing_reconciliation_seen, billing.billing_reconciliation_differences,
     billing.billing_reconciliation_runs, billing.billing_leases, billing.billing_schedule_runs,
     billing.billing_schedule_jobs, billing.billing_payment_retries, billing.billing_payment_queue;
 """
