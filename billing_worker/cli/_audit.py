@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
+import pwd
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,6 +29,13 @@ def mask_argument(text: str) -> str:
     return _SECRET.sub(lambda match: f"{match[1] or ''}***", text)
 
 
+def _operator() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's arbitrary user has no entry
+        return f"uid {os.getuid()}"
+
+
 def record_operation(environ: Mapping[str, str], command: str, arguments: tuple[str, ...]) -> None:
     """Append one line to `operator.log` in the stack's folder.
 
@@ -43,7 +50,7 @@ def record_operation(environ: Mapping[str, str], command: str, arguments: tuple[
             "level": "info",
             "event": "operator_action",
             "service": "cli",
-            "operator": getpass.getuser(),
+            "operator": _operator(),
             "command": command,
             "arguments": [mask_argument(argument) for argument in arguments],
         }

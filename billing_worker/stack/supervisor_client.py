@@ -46,16 +46,19 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ANN401, ARG002 - as the base class
-        """Open a connection per call: supervisord may have been replaced since the last one."""
-        return _UnixConnection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ANN401 - as the base class
+        """Open a connection, known to the base class, which closes it with the transport."""
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection
+        return connection
 
 
 class SupervisorClient:
     """The supervisor of one stack."""
 
     def __init__(self, socket_path: Path) -> None:
-        self._server = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(str(socket_path)))
+        self._transport = _UnixTransport(str(socket_path))
+        self._server = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport)
 
     def is_running(self) -> bool:
         """Say whether a supervisor answers."""
@@ -109,3 +112,5 @@ class SupervisorClient:
             raise StackNotRunningError from error
         except TimeoutError as error:
             raise SupervisorError(reason=f"no answer in {ANSWER_TIMEOUT_SECONDS} s") from error
+        finally:
+            self._transport.close()  # the next call may meet another supervisor
