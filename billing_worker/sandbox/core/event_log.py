@@ -22,17 +22,37 @@ class StoredEvent:
     type: str
     created: int
     packed: bytes
-    endpoint_ids: tuple[str, ...]
     undelivered: set[str]
 
     def body(self) -> bytes:
         """Give the JSON that deliveries carry."""
         return zlib.decompress(self.packed)
 
+    def as_entry(self) -> Document:
+        """Give the form that the journal keeps: the body as text, because rendering it again would cost most."""
+        return {
+            "id": self.event_id,
+            "type": self.type,
+            "created": self.created,
+            "body": self.body().decode(),
+            "to": sorted(self.undelivered),
+        }
+
     def document(self) -> Document:
         """Give the event as a document."""
         document: Document = json.loads(self.body())
         return document
+
+
+def new_entry(document: Document, endpoint_ids: list[str]) -> Document:
+    """Render a new event for its way into journal, log and deliveries."""
+    return {
+        "id": document.get("id", ""),
+        "type": document.get("type", ""),
+        "created": document.get("created", 0),
+        "body": json.dumps(document, separators=(",", ":")),
+        "to": endpoint_ids,
+    }
 
 
 class EventLog:
@@ -42,18 +62,16 @@ class EventLog:
         self._events: dict[str, StoredEvent] = {}
         self._sequence = 0
 
-    def append(self, document: Document, endpoint_ids: tuple[str, ...], undelivered: set[str]) -> StoredEvent:
-        """Keep an event."""
+    def append(self, entry: Document) -> StoredEvent:
+        """Keep an event, given as `as_entry` gives it."""
         self._sequence += 1
-        body = json.dumps(document, indent=2).encode()
         stored = StoredEvent(
             sequence=self._sequence,
-            event_id=document["id"],
-            type=document["type"],
-            created=document["created"],
-            packed=zlib.compress(body, 1),
-            endpoint_ids=endpoint_ids,
-            undelivered=undelivered,
+            event_id=entry["id"],
+            type=entry["type"],
+            created=entry["created"],
+            packed=zlib.compress(entry["body"].encode(), 1),
+            undelivered=set(entry["to"]),
         )
         self._events[stored.event_id] = stored
         return stored

@@ -13,7 +13,7 @@ from billing_worker.sandbox.core.chaos import Chaos
 from billing_worker.sandbox.core.clock import SandboxClock
 from billing_worker.sandbox.core.deliveries import Deliverer
 from billing_worker.sandbox.core.documents import Document
-from billing_worker.sandbox.core.event_log import EventLog, StoredEvent
+from billing_worker.sandbox.core.event_log import EventLog, StoredEvent, new_entry
 from billing_worker.sandbox.core.idempotency import IdempotencyKeys, StoredAnswer
 from billing_worker.sandbox.core.identifiers import token
 from billing_worker.sandbox.core.journal import Journal, Line
@@ -52,6 +52,7 @@ class World:
             self._replay(line)
         for document in self.store.all():
             self.timeline.watch(document)
+        self.log.prune(self.clock.now())
         self._journal.compact(self._snapshot())
         for event in self.log.all():
             if event.undelivered:
@@ -92,9 +93,8 @@ class World:
         self._write(line)
         self._apply(puts, session.removed)
         for entry in described:
-            waiting = set(entry["to"])
-            stored = self.log.append(entry["event"], tuple(entry["to"]), waiting)
-            self.deliverer.enqueue(stored, set(waiting))
+            stored = self.log.append(entry)
+            self.deliverer.enqueue(stored, set(stored.undelivered))
         self._prune_sometimes()
 
     def catch_up(self) -> None:
@@ -130,8 +130,8 @@ class World:
 
     def send_unrecorded(self, event: Document) -> int:
         """Deliver an event that is no part of the account's history, and tell to how many endpoints."""
-        endpoints = {endpoint_id for endpoint_id, _ in self._subscribed_endpoints().items()}
-        stored = EventLog().append({"id": "", "type": "", "created": self.clock.now()} | event, (), set())
+        endpoints = set(self._subscribed_endpoints())
+        stored = EventLog().append(new_entry(event, []))
         self.deliverer.enqueue(stored, endpoints)
         return len(endpoints)
 
@@ -163,7 +163,7 @@ class World:
     def _describe(self, event: Document, endpoints: dict[str, frozenset[str]]) -> Line:
         to = sorted(key for key, wanted in endpoints.items() if "*" in wanted or event["type"] in wanted)
         event["pending_webhooks"] = len(to)
-        return {"event": event, "to": to}
+        return new_entry(event, to)
 
     def _endpoint(self, endpoint_id: str) -> tuple[str, str] | None:
         endpoint = self.store.find("webhook_endpoint", endpoint_id)
@@ -207,7 +207,7 @@ class World:
         for document in self.store.all():
             yield {"put": [document]}
         for event in self.log.all():
-            yield {"events": [{"event": event.document(), "to": sorted(event.undelivered), "all": event.endpoint_ids}]}
+            yield {"events": [event.as_entry()]}
         for answer in self.keys.live(self.clock.now()):
             yield {"answer": answer.as_line()}
         # Last: re-appending the kept events counts from one, and the total must end at all that ever were.
@@ -221,7 +221,7 @@ class World:
         for kind, object_id in line.get("remove", ()):
             self.store.remove(kind, object_id)
         for entry in line.get("events", ()):
-            self.log.append(entry["event"], tuple(entry.get("all", entry["to"])), set(entry["to"]))
+            self.log.append(entry)
         if "done" in line:
             event_id, endpoint_id = line["done"]
             if (event := self.log.find(event_id)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_previous_attributes_lead_back_to_every_earlier_snapshot(fresh: Sandbox)
             by_object.setdefault((snapshot["object"], snapshot["id"]), []).append(event)
     links = 0
     for chain in by_object.values():
-        for earlier, later in zip(chain, chain[1:], strict=False):
+        for earlier, later in pairwise(chain):
             if later["type"] in LAST:
                 continue
             previous = later["data"].get("previous_attributes", {})
