@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from billing_worker.domains.usage.rules import MetricCatalog
 from billing_worker.domains.usage.services.count_rollup_differences import count_rollup_differences
 from billing_worker.inbox.queries import InboxCounts, count_inbox
+from billing_worker.rehearsal.compare_mirror import Comparison
 from billing_worker.rehearsal.month import MonthReport
 from billing_worker.rehearsal.shop_client import ShopClient
 
@@ -67,8 +68,7 @@ class Summary:
     deliveries: Deliveries
     inbox: InboxCounts
     figures: Figures
-    differences: int
-    compared: int
+    comparison: Comparison
     verdict: Verdict
 
 
@@ -120,15 +120,14 @@ def read_deliveries(client: ShopClient) -> Deliveries:
     )
 
 
-def judge(session: Session, client: ShopClient, inbox: InboxCounts, figures: Figures, differences: int) -> Verdict:
+def judge(
+    session: Session, client: ShopClient, inbox: InboxCounts, figures: Figures, comparison: Comparison
+) -> Verdict:
     """Hold our rows against the sandbox's own record and say everything that does not fit."""
     verdict = Verdict()
     _judge_events(session, client, inbox, verdict)
     _judge_money(session, client, verdict)
-    if differences:
-        verdict.problems.append(
-            f"{differences} objects differ between mirror and Stripe: nself billing reconcile show-diff"
-        )
+    verdict.problems.extend(f"mirror and Stripe: {example}" for example in comparison.examples)
     if figures.rollup_differences:
         verdict.problems.append(f"{figures.rollup_differences} usage rollups differ from their records")
     if figures.usage_open_batches:
@@ -190,14 +189,13 @@ def gather(
     *,
     metrics: MetricCatalog,
     zone: ZoneInfo,
-    compared: int,
-    differences: int,
+    comparison: Comparison,
 ) -> Summary:
     """Collect everything the summary shows."""
     inbox = count_inbox(session)
     figures = read_figures(session, month, metrics, zone)
-    verdict = judge(session, client, inbox, figures, differences)
-    return Summary(month, read_deliveries(client), inbox, figures, differences, compared, verdict)
+    verdict = judge(session, client, inbox, figures, comparison)
+    return Summary(month, read_deliveries(client), inbox, figures, comparison, verdict)
 
 
 def _one(session: Session, statement: str, parameters: Mapping[str, datetime]) -> int:
