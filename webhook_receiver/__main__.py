@@ -1,7 +1,12 @@
-"""`python -m webhook_receiver`: check, bind BILLING_RECEIVER_HOST:PORT, serve until told to stop."""
+"""`python -m webhook_receiver`: check, bind BILLING_RECEIVER_HOST:PORT, serve until told to stop.
+
+It belongs behind a proxy that takes in whole requests first (nginx does by default): no WSGI server limits how long a
+body may take to arrive, so as many slow senders as there are threads would keep Stripe waiting.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
 
 import psycopg2
@@ -17,8 +22,8 @@ from webhook_receiver.start_check import connect
 from webhook_receiver.wsgi import SERVICE
 
 EXIT_REFUSED = 3
-STOP_SECONDS = 15
-"""Three times WEBHOOK_TIMEOUT's default: whoever waits for a commit gets an answer before the worker is killed."""
+STOP_MARGIN_SECONDS = 5
+"""Beyond WEBHOOK_TIMEOUT: whoever waits for a commit gets an answer before the worker is killed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +76,7 @@ def _server(settings: Settings) -> MPServer:
         blocking_threads=settings.billing_receiver_threads,
         http=HTTPModes.http1,
         websockets=False,
-        workers_kill_timeout=STOP_SECONDS,
+        workers_kill_timeout=math.ceil(settings.webhook_timeout.total_seconds()) + STOP_MARGIN_SECONDS,
         log_level=LogLevels.error,
     )
 
