@@ -18,7 +18,7 @@ from billing_worker.sandbox.engine.invoices import (
     take_pending_items,
 )
 from billing_worker.sandbox.engine.lines import item_line
-from billing_worker.sandbox.engine.prices import period_end
+from billing_worker.sandbox.engine.prices import period_end, plan_of
 from billing_worker.sandbox.engine.proration import check_proration_date, proration_items
 from billing_worker.sandbox.engine.subscribing import check_items, find_price, new_item, notice_at, trial_end_of
 
@@ -123,7 +123,8 @@ def _apply(session: Session, subscription: Document, changes: list[dict[str, Any
             items.remove(item)
             continue
         if "price" in change or "price_data" in change:
-            item["price"] = public(find_price(session, change))
+            price = find_price(session, change)
+            item |= {"price": public(price), "plan": plan_of(price)}
         if "quantity" in change:
             item["quantity"] = change["quantity"]
         if "metadata" in change:

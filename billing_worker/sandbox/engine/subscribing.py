@@ -22,7 +22,7 @@ from billing_worker.sandbox.engine.invoices import (
     take_pending_items,
 )
 from billing_worker.sandbox.engine.lines import item_line, trial_line
-from billing_worker.sandbox.engine.prices import one_period_before, period_end, price_from_data
+from billing_worker.sandbox.engine.prices import one_period_before, period_end, plan_of, price_from_data
 
 INCOMPLETE_SECONDS = 23 * 3600
 NOTICE_SECONDS = 3 * 86_400
@@ -105,6 +105,7 @@ def new_item(session: Session, subscription_id: str, given: dict[str, Any], peri
         "current_period_start": period[0],
         "discounts": [],
         "metadata": given.get("metadata") or {},
+        "plan": plan_of(price),
         "price": public(price),
         "subscription": subscription_id,
         "tax_rates": [],

@@ -105,8 +105,22 @@ def account(call: Call) -> Document:
         "external_accounts": {"object": "list", "data": [], "has_more": False, "url": "/v1/account/external_accounts"},
         "metadata": {},
         "payouts_enabled": True,
-        "settings": {"dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"}},
+        "settings": _account_settings(),
         "type": "standard",
+    }
+
+
+def _account_settings() -> Document:
+    statement = dict.fromkeys(("statement_descriptor", "statement_descriptor_kana", "statement_descriptor_kanji"))
+    return {
+        "branding": dict.fromkeys(("icon", "logo", "primary_color", "secondary_color")),
+        "card_payments": {
+            "statement_descriptor_prefix": None,
+            "statement_descriptor_prefix_kana": None,
+            "statement_descriptor_prefix_kanji": None,
+        },
+        "dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"},
+        "payments": statement,
     }
 
 
