@@ -17,6 +17,10 @@ class Moment:
     fixed: datetime | None = None
     ago: timedelta | None = None
 
+    def __str__(self) -> str:
+        """Say it as the audit trail shows it."""
+        return f"{self.ago} ago" if self.fixed is None else self.fixed.isoformat()
+
     def at(self, now: datetime) -> datetime:
         """Return the instant; `now` is the billing time, which runs ahead of this machine's under the sandbox.
 

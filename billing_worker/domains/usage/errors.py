@@ -34,8 +34,8 @@ class UsageKeyConflictError(UsageError, RefusedError):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(
-            f"idempotency key {key!r} was already used for a different record: nothing was recorded under it; "
-            "send the first record unchanged to repeat it, or a new key for a new record"
+            f"idempotency key {key!r} was already used for a different record; this one is not recorded: "
+            "send it under a new key if it is new usage"
         )
 
 

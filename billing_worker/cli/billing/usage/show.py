@@ -54,6 +54,6 @@ def command(
                 zone=zone,
             )
     if waiting := sum(line.waiting for line in lines):
-        say(f"{waiting} records wait for aggregation; `nself billing usage aggregate` adds them now")
+        say(f"records not aggregated yet: {waiting}; `nself billing usage aggregate` adds them now")
     rows = [{"user": user, **asdict(line), "start": span.start, "end": span.end} for line in lines]
     show_rows(rows, as_json=as_json, empty=f"no usage of user {user} is recorded")
