@@ -126,7 +126,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "update": "take an invoice's changes over from Stripe",
         },
     ),
-    "billing jobs": (FLOWER, {"clear": "drop stuck or failed jobs", "list": "list jobs and their state"}),
     "billing metrics": (FLOWER, {"requests": "show calls to Stripe over a time"}),
     "billing overage": (
         DATABASE,

@@ -196,15 +196,20 @@ def list_runs(
     return session.execute(statement).scalars().all()
 
 
+def list_idle_runs(session: Session, *, statuses: Collection[RunStatus], job: str | None) -> list[tuple[str, datetime]]:
+    """Read job and slot of runs that hold no lease, in order."""
+    statement = select(ScheduleRun.job, ScheduleRun.due_at).where(*_are_idle(statuses, job))
+    return sorted((row.job, row.due_at) for row in session.execute(statement))
+
+
 def skip_runs(
     session: Session, *, statuses: Collection[RunStatus], job: str | None, now: datetime, detail: str
 ) -> list[tuple[str, datetime]]:
-    """End runs as skipped, except those that hold a lease; return what was ended."""
-    statement = update(ScheduleRun).where(ScheduleRun.status.in_(statuses), not_(_is_live()))
-    if job is not None:
-        statement = statement.where(ScheduleRun.job == job)
+    """End runs that hold no lease as skipped; return job and slot of each, in order."""
     rows = session.execute(
-        statement.values(status=RunStatus.SKIPPED, finished_at=now, lease_until=None, detail=detail)
+        update(ScheduleRun)
+        .where(*_are_idle(statuses, job))
+        .values(status=RunStatus.SKIPPED, finished_at=now, lease_until=None, detail=detail)
         .returning(ScheduleRun.job, ScheduleRun.due_at)
         .execution_options(synchronize_session=False)
     )
@@ -251,6 +256,11 @@ def _update_held(session: Session, run: ClaimedRun, values: Mapping[str, object]
         .execution_options(synchronize_session=False)
     )
     return session.execute(statement).first() is not None
+
+
+def _are_idle(statuses: Collection[RunStatus], job: str | None) -> list[ColumnElement[bool]]:
+    of_job = [] if job is None else [ScheduleRun.job == job]
+    return [ScheduleRun.status.in_(statuses), not_(_is_live()), *of_job]
 
 
 def _is_open() -> ColumnElement[bool]:
