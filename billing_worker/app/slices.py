@@ -10,6 +10,7 @@ from types import ModuleType
 from billing_worker.domains.dunning import tasks as dunning
 from billing_worker.domains.payments import tasks as payments
 from billing_worker.domains.quotas import tasks as quotas
+from billing_worker.domains.reconciliation import tasks as reconciliation
 from billing_worker.domains.subscriptions import tasks as subscriptions
 from billing_worker.domains.usage import tasks as usage
 from billing_worker.inbox import tasks as inbox
@@ -24,6 +25,7 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     subscriptions,
     payments,
     dunning,
+    reconciliation,
     usage,
     quotas,
 )

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Fault = Literal["drop_answer", "done_but_500", "replayed_500", "too_many", "undated", "unreadable"]
+Fault = Literal["none", "drop_answer", "done_but_500", "replayed_500", "too_many", "undated", "unreadable"]
 
 _DROPPED = frozenset({"connection", "transfer-encoding", "content-length", "server"})
 

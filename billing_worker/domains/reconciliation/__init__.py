@@ -1,0 +1,1 @@
+"""Comparing the mirror with Stripe, and healing what differs."""

@@ -1,0 +1,1 @@
+"""What a reconciliation does, one use case a file."""
