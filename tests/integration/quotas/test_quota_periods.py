@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,9 +13,12 @@ from sqlalchemy.exc import IntegrityError
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.quotas.errors import NoBillingAnchorError, QuotaNotFoundError
+from billing_worker.domains.quotas.queries.periods import claim_due_periods
 from billing_worker.domains.quotas.queries.resets import NextReset, count_due_resets, get_next_reset
 from billing_worker.domains.quotas.rules import Anchor, QuotaTerms
+from billing_worker.domains.quotas.services.advance_periods import advance_periods
 from billing_worker.domains.quotas.services.find_billing_anchor import find_billing_anchor
+from billing_worker.domains.quotas.services.refresh_periods import RefreshReport
 from billing_worker.domains.quotas.services.refresh_quota_usage import refresh_quota_usage
 from billing_worker.domains.quotas.services.reset_due_quotas import ResetReport, reset_due_quotas
 from billing_worker.domains.quotas.services.reset_quota import reset_quota
@@ -422,3 +425,44 @@ def test_used_values_are_exact_when_everything_runs_at_once(
         ).one()
     assert wrong == []
     assert tuple(totals) == (3, 3 * 25 * 15)
+
+
+def test_a_refresh_waits_for_a_reset_under_way_and_finds_the_period_it_opens(
+    set_terms: SetQuota,
+    unit_of_work: UnitOfWork,
+    metrics: MetricCatalog,
+    clock: FixedClock,
+    engine: Engine,
+    read_periods: ReadPeriods,
+) -> None:
+    set_terms(10, "day")
+    clock.advance(timedelta(hours=13))
+    with ThreadPoolExecutor(1) as pool:
+        with unit_of_work.transaction() as resetting:
+            due = claim_due_periods(resetting, now=clock.now(), limit=10)
+            advance_periods(
+                resetting, due, metrics=metrics, zone=UTC_ZONE, enforcing=True, closed_by="test", now=clock.now()
+            )
+            with unit_of_work.transaction() as session:
+                record_usage(
+                    session, [UsageRecord("user123", "api_calls", 4)], metrics=metrics, source="test", now=clock.now()
+                )
+            aggregate_usage(unit_of_work, metrics=metrics, zone=UTC_ZONE)
+            refreshing = pool.submit(refresh_quota_usage, unit_of_work, metrics=metrics, zone=UTC_ZONE, enforcing=True)
+            wait_until_blocked(engine, refreshing)
+        assert refreshing.result(timeout=30).periods == 1
+    assert read_periods() == [
+        ("03-01 00", "03-02 00", 10, 0, 0, "closed", False, "test"),
+        ("03-02 00", "03-03 00", 10, 0, 4, "open", False, None),
+    ]
+
+
+def wait_until_blocked(engine: Engine, work: Future[RefreshReport]) -> None:
+    """Return when PostgreSQL says that somebody waits for a lock; fail when the work ends without waiting."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with engine.connect() as connection:
+        while not connection.execute(waiting).scalar_one():
+            assert not work.done()
+            connection.rollback()
