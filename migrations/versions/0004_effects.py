@@ -29,6 +29,8 @@ CREATE TABLE billing.billing_effects (
 );
 CREATE INDEX ix_billing_effects_due ON billing.billing_effects (kind, next_attempt_at, id)
     WHERE status IN ('pending', 'running');
+CREATE INDEX ix_billing_effects_stopped ON billing.billing_effects (status, finished_at)
+    WHERE status IN ('failed', 'unknown');
 CREATE INDEX ix_billing_effects_object ON billing.billing_effects (object_key);
 CREATE INDEX ix_billing_effects_customer ON billing.billing_effects (customer_id) WHERE customer_id IS NOT NULL;
 
@@ -65,6 +67,8 @@ CREATE TABLE billing.billing_intents (
 );
 CREATE INDEX ix_billing_intents_open ON billing.billing_intents (operation, next_attempt_at)
     WHERE status IN ('pending', 'calling');
+CREATE INDEX ix_billing_intents_stopped ON billing.billing_intents (status, finished_at)
+    WHERE status IN ('failed', 'parked');
 CREATE INDEX ix_billing_intents_parent ON billing.billing_intents (parent_key) WHERE parent_key IS NOT NULL;
 
 CREATE TABLE billing.billing_dirty_marks (
