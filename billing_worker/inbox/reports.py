@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from billing_worker.inbox.models import Lane, ParkedObject, WebhookEvent
 from billing_worker.inbox.states import HAPPENED, EventStatus
+from billing_worker.kernel.errors import NotFoundError
 from billing_worker.kernel.keys import object_key
 from billing_worker.mirror.registry import REGISTRY
 
@@ -155,10 +156,17 @@ def list_matching(session: Session, wanted: EventFilter, *, limit: int) -> list[
     return list(session.scalars(query))
 
 
-def list_named(session: Session, event_ids: Sequence[str]) -> list[WebhookEvent]:
-    """Return the rows of event ids, in every account."""
+def get_named(session: Session, event_ids: Sequence[str]) -> list[WebhookEvent]:
+    """Return the rows of event ids, in every account.
+
+    Raises: NotFoundError naming those that are not stored.
+    """
     statement = select(WebhookEvent).where(WebhookEvent.event_id.in_(event_ids)).order_by(WebhookEvent.id)
-    return list(session.scalars(statement))
+    found = list(session.scalars(statement))
+    known = {event.event_id for event in found}
+    if absent := [event_id for event_id in event_ids if event_id not in known]:
+        raise NotFoundError(f"not stored here: {', '.join(absent)}; `nself billing webhook events` lists what is")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
