@@ -1,0 +1,1 @@
+"""One module per component; each check reads its evidence and judges it."""
