@@ -8,21 +8,36 @@ from typing import TYPE_CHECKING
 
 from billing_worker.cli._invocation import Invocation
 from billing_worker.cli._lazy import lazy_module
-from billing_worker.kernel.errors import UnavailableError
+from billing_worker.kernel.errors import InvalidValueError, UnavailableError
 
 if TYPE_CHECKING:
     from billing_worker.app import container as composition
     from billing_worker.database import clock, engine, unit_of_work
     from billing_worker.database.unit_of_work import UnitOfWork
+    from billing_worker.doctor import findings
+    from billing_worker.doctor.findings import Subject
     from billing_worker.runtime import logs, settings
     from billing_worker.runtime.settings import Settings
+    from billing_worker.stripe_gateway import client
     from billing_worker.worker.container import Container
 else:
     composition = lazy_module("billing_worker.app.container")
     clock, engine, unit_of_work = (
         lazy_module(f"billing_worker.database.{name}") for name in ("clock", "engine", "unit_of_work")
     )
+    client = lazy_module("billing_worker.stripe_gateway.client")
+    findings = lazy_module("billing_worker.doctor.findings")
     logs, settings = (lazy_module(f"billing_worker.runtime.{name}") for name in ("logs", "settings"))
+
+
+URLS = {
+    "DATABASE_URL": (
+        ("postgresql://", "postgres://", "postgresql+psycopg2://"),
+        "postgresql://billing:PASSWORD@db:5432/billing",
+    ),
+    "REDIS_URL": (("redis://", "rediss://", "unix://"), "redis://:PASSWORD@cache:6379/0"),
+}
+"""How an address begins, and a right one."""
 
 
 class NotConfiguredError(UnavailableError):
@@ -71,6 +86,21 @@ def open_unit_of_work(invocation: Invocation) -> Iterator[UnitOfWork]:
         built.dispose()
 
 
-def _require(name: str, value: str) -> None:
-    if not value:
+@contextmanager
+def open_subject(invocation: Invocation) -> Iterator[Subject]:
+    """Give a command that looks for what is wrong everything it may examine, connected to nothing yet.
+
+    Raises: NotConfiguredError.
+    """
+    loaded = load_command_settings(invocation)
+    with open_unit_of_work(invocation) as unit_of_work:
+        impatient = loaded.model_copy(update={"stripe_max_retries": 0})
+        yield findings.Subject(loaded, unit_of_work, client.StripeGateway(impatient))
+
+
+def _require(name: str, url: str) -> None:
+    if not url:
         raise NotConfiguredError(f"{name} is not set: `nself start` runs everything here, or `nself env set {name}=…`")
+    schemes, example = URLS[name]
+    if not url.startswith(schemes):
+        raise InvalidValueError(f"{name} is no address of such a server; write for example {example}")

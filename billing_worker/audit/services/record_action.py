@@ -45,8 +45,10 @@ class RecordedAction:
     ) -> None:
         if error is not None:
             refused = isinstance(error, RefusedError)
-            said = f"{type(error).__name__}: {error}".partition("\n")[0]
-            self.conclude(ActionOutcome.REFUSED if refused else ActionOutcome.FAILED, said)
+            self.conclude(
+                ActionOutcome.REFUSED if refused else ActionOutcome.FAILED,
+                str(error).partition("\n")[0] or type(error).__name__,
+            )
         try:
             with self._unit_of_work.transaction() as session:
                 session.execute(

@@ -1,0 +1,1 @@
+"""The database: is it there, how is it, what is in it."""
