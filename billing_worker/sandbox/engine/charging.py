@@ -9,6 +9,7 @@ from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.balance import book
+from billing_worker.sandbox.engine.blanks import BLANK_CHARGE, BLANK_INTENT, fresh
 from billing_worker.sandbox.engine.cards import Card, card_of
 from billing_worker.sandbox.engine.disputes import open_dispute
 
@@ -20,49 +21,18 @@ _FEE_FIXED_MINOR = 30
 def new_intent(session: Session, *, amount_minor: int, currency: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
     """Create a payment intent and tell of it."""
     intent_id = new_id("payment_intent")
-    intent: Document = {
-        "id": intent_id,
-        "object": "payment_intent",
-        "amount": amount_minor,
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": None,
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": "automatic",
-        "client_secret": f"{intent_id}_secret_{token(24)}",
-        "confirmation_method": "automatic",
-        "created": session.now,
-        "currency": currency,
-        "customer": None,
-        "customer_account": None,
-        "description": None,
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "source": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
-        "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
-    } | given
+    intent: Document = (
+        fresh(BLANK_INTENT)
+        | {
+            "id": intent_id,
+            "object": "payment_intent",
+            "amount": amount_minor,
+            "client_secret": f"{intent_id}_secret_{token(24)}",
+            "created": session.now,
+            "currency": currency,
+        }
+        | given
+    )
     if intent["payment_method"]:
         intent["status"] = "requires_confirmation"
     return session.add(intent, "payment_intent.created")
@@ -175,49 +145,29 @@ def _charge(session: Session, intent: Document, method: Document, card: Card) ->
     declined = card.decline_code is not None
     charge_id = new_id("charge")
     return session.add(
-        {
+        fresh(BLANK_CHARGE)
+        | {
             "id": charge_id,
             "object": "charge",
             "amount": intent["amount"],
             "amount_captured": 0 if declined else intent["amount"],
-            "amount_refunded": 0,
-            "application": None,
-            "application_fee": None,
-            "application_fee_amount": None,
-            "balance_transaction": None,
             "billing_details": method["billing_details"],
-            "calculated_statement_descriptor": "SANDBOX",
             "captured": not declined,
             "created": session.now,
             "currency": intent["currency"],
             "customer": intent["customer"],
             "description": intent["description"],
-            "disputed": False,
-            "failure_balance_transaction": None,
             "failure_code": card.code if declined else None,
             "failure_message": card.message if declined else None,
-            "fraud_details": {},
-            "livemode": False,
             "metadata": dict(intent["metadata"]),
-            "on_behalf_of": None,
             "outcome": _outcome(card),
             "paid": not declined,
             "payment_intent": intent["id"],
             "payment_method": method["id"],
             "payment_method_details": {"type": "card", "card": _card_details(method)},
             "receipt_email": intent["receipt_email"],
-            "receipt_number": None,
             "receipt_url": None if declined else f"https://pay.stripe.com/receipts/{charge_id}",
-            "refunded": False,
-            "review": None,
-            "shipping": None,
-            "source": None,
-            "source_transfer": None,
-            "statement_descriptor": None,
-            "statement_descriptor_suffix": None,
             "status": "failed" if declined else "succeeded",
-            "transfer_data": None,
-            "transfer_group": None,
         }
     )
 

@@ -8,6 +8,7 @@ from billing_worker.sandbox.core.documents import Document, list_of
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.blanks import BLANK_INVOICE, fresh
 from billing_worker.sandbox.engine.charging import new_intent
 from billing_worker.sandbox.engine.discounts import discount_amounts
 from billing_worker.sandbox.engine.lines import line_from_item
@@ -19,92 +20,27 @@ _DAY_SECONDS = 86_400
 
 def new_invoice(session: Session, customer: Document, *, currency: str, reason: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
     """Build a draft without lines, not yet added."""
-    return {
-        "id": new_id("invoice"),
-        "object": "invoice",
-        "account_country": "US",
-        "account_name": "Sandbox",
-        "account_tax_ids": None,
-        "amount_due": 0,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_remaining": 0,
-        "amount_shipping": 0,
-        "application": None,
-        "attempt_count": 0,
-        "attempted": False,
-        "auto_advance": True,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
-        "automatically_finalizes_at": None,
-        "billing_reason": reason,
-        "collection_method": "charge_automatically",
-        "created": session.now,
-        "currency": currency,
-        "custom_fields": None,
-        "customer": customer["id"],
-        "customer_account": None,
-        "customer_address": customer["address"],
-        "customer_email": customer["email"],
-        "customer_name": customer["name"],
-        "customer_phone": customer["phone"],
-        "customer_shipping": customer["shipping"],
-        "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [],
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": None,
-        "discounts": [],
-        "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
-        "footer": None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
-        "issuer": {"type": "self"},
-        "last_finalization_error": None,
-        "latest_revision": None,
-        "lines": list_of([], ""),
-        "livemode": False,
-        "metadata": {},
-        "next_payment_attempt": None,
-        "number": None,
-        "on_behalf_of": None,
-        "parent": None,
-        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
-        "period_end": session.now,
-        "period_start": session.now,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "receipt_number": None,
-        "rendering": None,
-        "shipping_cost": None,
-        "shipping_details": None,
-        "starting_balance": 0,
-        "statement_descriptor": None,
-        "status": "draft",
-        "status_details": None,
-        "status_transitions": dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
-        "subtotal": 0,
-        "subtotal_excluding_tax": 0,
-        "test_clock": None,
-        "total": 0,
-        "total_discount_amounts": [],
-        "total_excluding_tax": 0,
-        "total_pretax_credit_amounts": [],
-        "total_taxes": [],
-        "webhooks_delivered_at": None,
-        "_days_until_due": None,
-        "_retries": 0,
-        "_retries_exhausted": False,
-    } | given
+    return (
+        fresh(BLANK_INVOICE)
+        | {
+            "id": new_id("invoice"),
+            "object": "invoice",
+            "billing_reason": reason,
+            "created": session.now,
+            "currency": currency,
+            "customer": customer["id"],
+            "customer_address": customer["address"],
+            "customer_email": customer["email"],
+            "customer_name": customer["name"],
+            "customer_phone": customer["phone"],
+            "customer_shipping": customer["shipping"],
+            "customer_tax_exempt": customer["tax_exempt"],
+            "lines": list_of([], ""),
+            "period_end": session.now,
+            "period_start": session.now,
+        }
+        | given
+    )
 
 
 def set_lines(session: Session, invoice: Document, lines: list[Document]) -> None:

@@ -171,7 +171,8 @@ def _tiered(price: Document, quantity: int) -> Decimal:
                 return unit * quantity + flat
             continue
         covered = quantity if is_last or bound is None else bound
-        if covered > below:
+        # The first tier's flat fee is due even for nothing used. Source: Stripe documentation, “Tiered pricing”.
+        if covered > below or below == 0:
             total += unit * (covered - below) + flat
         if is_last:
             break

@@ -8,6 +8,7 @@ from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.blanks import BLANK_SUBSCRIPTION, fresh
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect, method_for, missing_method
 from billing_worker.sandbox.engine.cycles import subscription_parent
@@ -226,49 +227,18 @@ def _document(
     anchor: int,
     trial_end: int | None,
 ) -> Document:
-    return {
+    return fresh(BLANK_SUBSCRIPTION) | {
         "id": subscription_id,
         "object": "subscription",
-        "application": None,
-        "application_fee_percent": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": anchor,
-        "billing_cycle_anchor_config": None,
-        "billing_mode": {"type": "classic", "flexible": None},
-        "billing_schedules": [],
-        "billing_thresholds": None,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
         "created": session.now,
         "currency": items[0]["price"]["currency"],
         "customer": customer["id"],
-        "customer_account": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "ended_at": None,
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": list_of(items, f"/v1/subscription_items?subscription={subscription_id}"),
-        "latest_invoice": None,
-        "livemode": False,
-        "next_pending_invoice_item_invoice": None,
-        "on_behalf_of": None,
-        "pause_collection": None,
-        "payment_settings": {
-            "payment_method_options": None,
-            "payment_method_types": None,
-            "save_default_payment_method": "off",
-        },
-        "pending_invoice_item_interval": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": None,
         "start_date": session.now,
         "status": "trialing" if trial_end else "active",
-        "status_details": None,
-        "test_clock": None,
-        "transfer_data": None,
         "trial_end": trial_end,
         "trial_start": session.now if trial_end else None,
         "_billed_until": session.now,
-        "_expires_at": None,
         "_trial_notice_at": notice_at(trial_end),
     }
