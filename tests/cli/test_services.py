@@ -1,0 +1,149 @@
+"""`nself start|stop|restart|status|logs` as an operator runs them; the whole stack once."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from billing_worker.runtime.sources import read_sources
+from billing_worker.stack.programs import PROGRAMS
+from tests.cli.nself import Nself
+
+
+@pytest.fixture
+def nself() -> Iterator[Nself]:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)  # PostgreSQL may run as another user
+        operator = Nself(Path(name))
+        try:
+            yield operator
+        finally:
+            stopped = operator("stop")
+        assert stopped.returncode == 0, stopped.stderr
+
+
+def states(nself: Nself, *services: str) -> dict[str, str]:
+    return {row["process"]: row["state"] for row in json.loads(nself("status", *services, "--json").stdout)}
+
+
+def test_the_whole_stack_starts_takes_new_settings_drains_and_stops(nself: Nself) -> None:
+    started = nself("start")
+    assert started.returncode == 0, started.stderr
+    assert states(nself) == {program.name: "running" for program in PROGRAMS}
+    assert nself("status").returncode == 0
+    settings = read_sources(nself.environ).merged
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings['BILLING_RECEIVER_PORT']}/healthz") as answer:
+        assert answer.status == 200
+
+    again = nself("start")
+    assert (again.returncode, again.stderr.startswith("already running: postgres")) == (0, True)
+
+    assert nself("env", "set", "BILLING_WEBHOOK_QUEUES=2").returncode == 0
+    before = json.loads(nself("status", "worker-webhooks-1", "--json").stdout)[0]["pid"]
+    restarted = nself("restart", "worker-webhooks-1")
+    assert restarted.returncode == 0, restarted.stderr
+    after = json.loads(nself("status", "worker-webhooks-1", "--json").stdout)[0]["pid"]
+    assert after != before
+    assert Path(f"/proc/{after}/cmdline").read_bytes().endswith(b"\0webhooks.0,webhooks.1\0")
+
+    logged = nself("logs", "billing", "--grep", "RECEIVER_STARTING", "--tail", "1")
+    assert logged.returncode == 0
+    assert json.loads(logged.stdout)["event"] == "receiver_starting"
+
+    stopped = nself("stop", "billing")
+    assert stopped.returncode == 0
+    assert "--with-intake" in stopped.stderr
+    kept = {name for name, state in states(nself).items() if state == "running"}
+    assert kept == {"postgres", "redis", "stripe-mock", "receiver", "flower"}
+    assert nself("status").returncode == 1
+
+    assert nself("stop", "billing", "--with-intake").returncode == 0
+    assert states(nself, "receiver") == {"receiver": "stopped"}
+
+
+def test_a_mix_of_own_and_foreign_parts_is_refused_before_anything_is_made(nself: Nself) -> None:
+    for verb in ("start", "restart", "status"):
+        result = nself(verb, DATABASE_URL="postgresql://billing@db.example/billing")
+
+        assert result.returncode == 3
+        assert "REDIS_URL" in result.stderr
+        assert "STRIPE_SECRET_KEY" in result.stderr
+    assert not nself.home.exists()
+
+
+def test_a_live_key_never_meets_the_sandbox(nself: Nself) -> None:
+    variables = {"STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_MODE": "live", "STRIPE_MOCK_ENABLED": "true"}
+
+    result = nself("start", **variables)
+
+    assert result.returncode == 3
+    assert "live key" in result.stderr
+    assert "sk_live_abc" not in result.stderr
+
+
+@pytest.mark.parametrize("services", [("pdf-generator",), ("billing", "pdf-generator")])
+@pytest.mark.parametrize("verb", ["start", "stop", "restart"])
+def test_a_service_of_a_later_release_refuses_the_whole_request(
+    nself: Nself, verb: str, services: tuple[str, ...]
+) -> None:
+    result = nself(verb, *services)
+
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "invoice rendering" in result.stderr
+    assert not nself.home.exists()
+
+
+def test_the_state_of_a_planned_service_is_shown(nself: Nself) -> None:
+    result = nself("status", "pdf-generator", "--json")
+
+    assert result.returncode == 0
+    assert [row["state"] for row in json.loads(result.stdout)] == ["planned"]
+
+
+def test_an_unknown_service_is_usage_and_names_the_known(nself: Nself) -> None:
+    for verb in ("start", "stop", "restart", "status", "logs"):
+        result = nself(verb, "kafka")
+
+        assert result.returncode == 2
+        assert "usage-collector" in result.stderr
+
+
+def test_a_service_that_runs_elsewhere_is_not_started_here(nself: Nself) -> None:
+    variables = {
+        "DATABASE_URL": "postgresql://billing@db.example/billing",
+        "REDIS_URL": "redis://redis.example/0",
+        "STRIPE_SECRET_KEY": "sk_test_abcdefghij",
+    }
+
+    result = nself("start", "redis", **variables)
+
+    assert result.returncode == 3
+    assert "REDIS_URL" in result.stderr
+    shown = json.loads(nself("status", "--json", **variables).stdout)
+    assert {row["process"] for row in shown if row["state"] == "external"} == {"postgres", "redis", "stripe-mock"}
+
+
+def test_stopping_what_does_not_run_is_done_already(nself: Nself) -> None:
+    result = nself("stop", "billing")
+
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[-1] == "nothing is running"
+
+
+def test_logs_are_shown_as_written_in_a_pipe(nself: Nself) -> None:
+    (nself.home / "logs").mkdir(parents=True)
+    line = '{"timestamp": "2026-01-30T10:00:00Z", "level": "warning", "event": "mail_suppressed", "message_id": 7}'
+    (nself.home / "logs" / "mail.log").write_text(line + "\n")
+
+    assert nself("logs", "mail").stdout == line + "\n"
+    assert nself("logs", "mail", "--level", "error").stdout == ""
+    assert nself("logs", "mail", "--since", "2026-01-31").stdout == ""
+    assert nself("logs", "billing", "--tail", "1000", "--grep", "MAIL_SUPP").stdout == line + "\n"
+    wrong = nself("logs", "mail", "--since", "yesterday")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "2026-01-30" in wrong.stderr
