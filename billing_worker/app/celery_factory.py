@@ -166,6 +166,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
+        # Beat answers a ping while it ticks: what its health check asks
+        "beat_enable_remote_control": True,
         "beat_scheduler": "billing_worker.worker.beat:LeaderScheduler",
     }
 
