@@ -68,6 +68,7 @@ def _facts(summary: Summary) -> dict[str, dict[str, object]]:
         "Mirror against Stripe": {
             "objects_compared": summary.comparison.compared,
             "differences": summary.comparison.differing,
+            "refreshed": f"{summary.reconciled.refreshed} in the last reconciliation, whose changes have no events",
         },
         "Money": {
             "movements_in_the_ledger": figures.transactions,

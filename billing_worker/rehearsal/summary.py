@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from billing_worker.domains.reconciliation.services.reconcile import Reconciled
 from billing_worker.domains.usage.rules import MetricCatalog
 from billing_worker.domains.usage.services.count_rollup_differences import count_rollup_differences
 from billing_worker.inbox.queries import InboxCounts, count_inbox
@@ -69,6 +70,7 @@ class Summary:
     inbox: InboxCounts
     figures: Figures
     comparison: Comparison
+    reconciled: Reconciled
     verdict: Verdict
 
 
@@ -190,12 +192,17 @@ def gather(
     metrics: MetricCatalog,
     zone: ZoneInfo,
     comparison: Comparison,
+    reconciled: Reconciled,
 ) -> Summary:
     """Collect everything the summary shows."""
     inbox = count_inbox(session)
     figures = read_figures(session, month, metrics, zone)
     verdict = judge(session, client, inbox, figures, comparison)
-    return Summary(month, read_deliveries(client), inbox, figures, comparison, verdict)
+    if reconciled.differing:
+        verdict.problems.append(
+            f"{reconciled.differing} objects had missed an event: nself billing reconcile show-diff"
+        )
+    return Summary(month, read_deliveries(client), inbox, figures, comparison, reconciled, verdict)
 
 
 def _one(session: Session, statement: str, parameters: Mapping[str, datetime]) -> int:
