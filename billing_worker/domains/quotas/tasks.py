@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from billing_worker.domains.quotas.queries.marks import count_usage_marks
 from billing_worker.domains.quotas.queries.resets import count_due_resets
 from billing_worker.domains.quotas.services.refresh_quota_usage import refresh_quota_usage
-from billing_worker.domains.quotas.services.reset_due_quotas import reset_due_quotas
+from billing_worker.domains.quotas.services.reset_due_quotas import CLOSED_BY_JOB, reset_due_quotas
 from billing_worker.domains.usage.services.aggregate_usage import aggregate_usage
 from billing_worker.domains.usage.services.load_metrics import load_metrics
 from billing_worker.worker.container import Container
@@ -35,6 +35,7 @@ def reset_due(container: Container, *, due_at: str | None = None) -> Mapping[str
         metrics=metrics,
         zone=settings.billing_timezone,
         enforcing=settings.quota_enforcement_enabled,
+        closed_by=f"{CLOSED_BY_JOB} {due_at}" if due_at else CLOSED_BY_JOB,
     )
     return {"closed": report.closed, "passed": report.passed, "released": report.released, "slot": due_at}
 

@@ -72,10 +72,12 @@ def test_probes_lead_from_usage_to_a_block_and_from_its_end_to_the_release(
     assert due(unit_of_work) == []
     clock.advance(timedelta(hours=12))
     assert due(unit_of_work) == ["due_quota_resets"]
-    assert registry["quotas.reset_due"].run(container, {}) == {"closed": 1, "passed": 0, "released": 1, "slot": None}
+    slot = "2026-03-02T00:05:00+00:00"
+    report = registry["quotas.reset_due"].run(container, {"due_at": slot})
+    assert report == {"closed": 1, "passed": 0, "released": 1, "slot": slot}
     assert due(unit_of_work) == []
     assert read_periods() == [
-        ("03-01 00", "03-02 00", 10, 0, 10, "closed", True, "quota_reset"),
+        ("03-01 00", "03-02 00", 10, 0, 10, "closed", True, f"quota_reset {slot}"),
         ("03-02 00", "03-03 00", 10, 0, 0, "open", False, None),
     ]
 
@@ -92,7 +94,10 @@ def test_the_reset_counts_what_was_used_up_to_the_end_even_if_not_aggregated_yet
     use(unit_of_work, metrics, 7)
     clock.advance(timedelta(hours=12))
     registry["quotas.reset_due"].run(container, {})
-    assert [row[2:6] for row in read_periods()] == [(10, 0, 7, "closed"), (10, 3, 0, "open")]
+    assert [row[2:] for row in read_periods()] == [
+        (10, 0, 7, "closed", False, "quota_reset"),
+        (10, 3, 0, "open", False, None),
+    ]
 
 
 def test_a_backlog_calls_as_many_helpers_as_it_can_feed(
