@@ -124,7 +124,7 @@ class Api:
             if not error.keeps_changes:
                 _forget(session)
             return error.status, encode_json(error.body())
-        return 200, encode_json(_visible(document))
+        return 200, encode_json(document)
 
 
 def check_key(authorization: str) -> None:
@@ -180,14 +180,6 @@ def _forget(session: Session) -> None:
     session.changed.clear()
     session.removed.clear()
     session.events.clear()
-
-
-def _visible(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {key: _visible(inner) for key, inner in value.items() if not key.startswith("_")}
-    if isinstance(value, list):
-        return [_visible(inner) for inner in value]
-    return value
 
 
 def decode_json_object(body: bytes) -> Document:

@@ -27,15 +27,18 @@ def public(document: Document) -> Document:
 
 def previous_attributes(before: Document, after: Document) -> Document:
     """Tell what an update replaced: hashes key by key, arrays whole, an absent key as null."""
+    return {key: value for key, value in _replaced(before, after).items() if not key.startswith("_")}
+
+
+def _replaced(before: Document, after: Document) -> Document:
+    # Underscores hide at the top only: further down, in metadata, they are the merchant's.
     changed: Document = {}
     for key in [*before, *(key for key in after if key not in before)]:
-        if key.startswith("_"):
-            continue
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
-            changed[key] = previous_attributes(old, new)
+            changed[key] = _replaced(old, new)
         else:
             changed[key] = clone(old)
     return changed

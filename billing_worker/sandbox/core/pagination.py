@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of
+from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import invalid, no_such
 
 MAX_LIMIT = 100
@@ -44,7 +44,7 @@ def page(newest_first: Iterable[Document], params: dict[str, Any], url: str, *, 
         else:
             raise no_such(kind, after, param="starting_after")
     found = list(islice(rest, limit + 1))
-    return list_of(found[:limit], url, has_more=len(found) > limit)
+    return list_of(map(public, found[:limit]), url, has_more=len(found) > limit)
 
 
 def in_range(value: int | None, bound: Any) -> bool:  # noqa: ANN401 - an integer, a hash of bounds or nothing
@@ -62,6 +62,6 @@ def _page_before(newest_first: Iterable[Document], before: str, limit: int, url:
     newer: list[Document] = []
     for document in newest_first:
         if document["id"] == before:
-            return list_of(newer[-limit:], url, has_more=len(newer) > limit)
+            return list_of(map(public, newer[-limit:]), url, has_more=len(newer) > limit)
         newer.append(document)
     raise no_such(kind, before, param="ending_before")

@@ -19,6 +19,9 @@ def test_a_customer_lives_and_dies(sandbox: Sandbox) -> None:
     updated = sandbox.v1.customers.update(customer.id, {"name": "Ada", "metadata": {"seat": "", "region": "eu"}})
     assert updated.metadata.to_dict() == {"plan": "pro", "region": "eu"}
     assert sandbox.v1.customers.retrieve(customer.id).name == "Ada"
+    odd = sandbox.v1.customers.update(customer.id, {"metadata": {"_mine": "kept"}})
+    assert odd.metadata.to_dict() == {"plan": "pro", "region": "eu", "_mine": "kept"}
+    assert sandbox.events_of(customer.id)[-1]["data"]["previous_attributes"] == {"metadata": {"_mine": None}}
     assert sandbox.v1.customers.update(customer.id, {"email": ""}).email is None
     assert sandbox.v1.customers.delete(customer.id).to_dict() == {
         "id": customer.id,
@@ -29,7 +32,7 @@ def test_a_customer_lives_and_dies(sandbox: Sandbox) -> None:
     with pytest.raises(stripe.InvalidRequestError) as gone:
         sandbox.v1.customers.update(customer.id, {"name": "Eve"})
     assert gone.value.http_status == 404
-    assert sandbox.types_of(customer.id) == ["customer.created", *["customer.updated"] * 2, "customer.deleted"]
+    assert sandbox.types_of(customer.id) == ["customer.created", *["customer.updated"] * 3, "customer.deleted"]
 
 
 @pytest.mark.parametrize(
