@@ -45,8 +45,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         f"{LOGS}, or {FLOWER}",
         {
             "archive-usage": "move old usage records to S3",
-            "errors": "list recent failures of every kind",
-            "health": "check every component and say what is wrong",
             "heap-snapshot": "write what a worker's memory holds",
             "memory-profile": "watch a worker's memory over a time",
             "metrics": "show counters and latencies",
@@ -56,7 +54,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "profile": "sample where the workers' time goes",
             "reconcile": "compare with Stripe and heal differences",
             "show-timeouts": "list every timeout and the setting behind it",
-            "status": "show at a glance whether billing works",
             "test": "run one month of a small shop against the sandbox",
             "test-connection": "prove that Stripe, database and broker can be reached",
             "test-payment": "make a payment with a test card",

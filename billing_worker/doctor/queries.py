@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from schedules import JOBS
+
 COUNT_LIMIT = 10_000
 """Counts stop here: more than this is the same news."""
 
@@ -108,7 +110,8 @@ class ScheduleFigures:
 def read_schedules(session: Session, now: datetime, *, failed_since: datetime) -> ScheduleFigures:
     """Read what is late now and what failed since an instant.
 
-    Shape: a run that waits for its next attempt is not late; running ones under a lease are at work.
+    Shape: a run that waits for its next attempt is not late; running ones under a lease are at work. Jobs of earlier
+    releases have rows that nobody schedules any more: only today's count.
     """
     row = session.execute(
         text(
@@ -122,7 +125,8 @@ def read_schedules(session: Session, now: datetime, *, failed_since: datetime) -
             )
             SELECT (SELECT count(*) FROM late), (SELECT min(due_at) FROM late),
                    (SELECT job FROM late ORDER BY due_at, job LIMIT 1),
-                   (SELECT count(*) FROM billing.billing_schedule_jobs WHERE next_due_at <= :tick_grace),
+                   (SELECT count(*) FROM billing.billing_schedule_jobs
+                        WHERE next_due_at <= :tick_grace AND job = ANY(:known)),
                    (SELECT count(*) FROM (SELECT 1 FROM billing.billing_schedule_runs
                         WHERE status = 'failed' AND finished_at >= :failed_since LIMIT :limit) failed)
             """
@@ -132,6 +136,7 @@ def read_schedules(session: Session, now: datetime, *, failed_since: datetime) -
             "tick_grace": now - timedelta(minutes=1),
             "failed_since": failed_since,
             "limit": COUNT_LIMIT,
+            "known": sorted(JOBS),
         },
     ).one()
     return ScheduleFigures(*row)
@@ -220,18 +225,6 @@ def count_waiting_payments(session: Session) -> int:
         text("SELECT count(*) FROM billing.billing_payment_queue WHERE status IN ('queued', 'released')")
     ).scalar_one()
     return found
-
-
-def list_heartbeats(session: Session, since: datetime) -> list[tuple[str, int, datetime]]:
-    """Return service, number of instances and newest sign of life since an instant."""
-    rows = session.execute(
-        text(
-            "SELECT service, count(DISTINCT instance), max(seen_at) FROM billing.billing_service_heartbeats "
-            "WHERE seen_at >= :since GROUP BY service ORDER BY service"
-        ),
-        {"since": since},
-    )
-    return [(service, instances, seen_at) for service, instances, seen_at in rows]
 
 
 @dataclass(frozen=True, slots=True)

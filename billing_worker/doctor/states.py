@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -24,3 +25,9 @@ class Verdict(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     FAILED = "failed"
+
+
+def worst_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst of several verdicts; ok for none."""
+    order = list(Verdict)
+    return max(verdicts, key=order.index, default=Verdict.OK)

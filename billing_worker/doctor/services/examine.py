@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -25,10 +23,8 @@ CHECKS: tuple[Check, ...] = (
 DATABASE_COMMANDS = ("nself db test-connection", "nself status", "nself restart postgres")
 
 
-def examine(
-    subject: Subject, *, component: Component | None = None, tell: Callable[[str], None] = lambda _check: None
-) -> list[Finding]:
-    """Run the checks in order and return what each found; `tell` names each before it runs.
+def examine(subject: Subject, *, component: Component | None = None) -> list[Finding]:
+    """Run the checks in order and return what each found.
 
     Shape: a database that is away fails every check that needs it, after one attempt to reach it.
     """
@@ -37,7 +33,6 @@ def examine(
     for check in CHECKS:
         if component is not None and check.component is not component:
             continue
-        tell(f"{check.component} {check.name}")
         judgement = away if away is not None and check.needs_database else None
         if judgement is None:
             try:
