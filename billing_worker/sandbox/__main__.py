@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
+from billing_worker.sandbox.core.journal import StateInUseError
 from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.engine.cycles import DUTIES
 from billing_worker.sandbox.operations.webhooks import new_endpoint
@@ -31,12 +32,15 @@ def main() -> int:
         )
         return _EXIT_REFUSED
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
-    world = World(DUTIES, Path(options.state_dir) if options.state_dir else None)
     try:
+        world = World(DUTIES, Path(options.state_dir) if options.state_dir else None)
         server = SandboxServer((options.host, options.port), world)
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another --port\n")
         return _EXIT_UNAVAILABLE
+    except StateInUseError as refused:
+        sys.stderr.write(f"refused: {refused}\n")
+        return _EXIT_REFUSED
     world.start()
     _preset_endpoint(world)
     for number in (signal.SIGTERM, signal.SIGINT):

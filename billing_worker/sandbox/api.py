@@ -46,6 +46,8 @@ TABLES = [
     webhooks.OPERATIONS,
 ]
 INCLUDABLES = {
+    ("charge", "refunds"): payments.refunds_of,
+    ("customer", "subscriptions"): customers.subscriptions_of,
     ("invoice", "payments"): invoices.payments_of,
     ("invoice", "confirmation_secret"): invoices.confirmation_secret_of,
 }

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from billing_worker.kernel.errors import RefusedError
+
 Line = dict[str, Any]
+
+
+class StateInUseError(RefusedError):
+    """Another process holds the state directory."""
 
 
 class Journal:
@@ -17,8 +24,10 @@ class Journal:
     def __init__(self, directory: Path | None) -> None:
         self._path = None if directory is None else directory / "journal.jsonl"
         self._descriptor: int | None = None
+        self._lock: int | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(directory / "journal.lock")
 
     def read(self) -> Iterator[Line]:
         """Read the lines of earlier processes; a torn tail is skipped."""
@@ -48,11 +57,27 @@ class Journal:
         if self._descriptor is None:
             return
         rest = memoryview(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        start = os.lseek(self._descriptor, 0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # Half a line in the middle of the file would hide everything after it.
+            os.ftruncate(self._descriptor, start)
+            raise
 
     def close(self) -> None:
         """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StateInUseError(f"another sandbox uses {path.parent}: stop it, or choose another --state-dir") from error
+    return descriptor

@@ -45,6 +45,7 @@ class World:
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="clock", daemon=True)
         self._commits = 0
+        self._newest = 0
 
     def start(self) -> None:
         """Take the state back from the journal, then let time run and deliveries go."""
@@ -80,6 +81,7 @@ class World:
     def commit(self, session: Session, answer: StoredAnswer | None = None) -> None:
         """Make a session's changes and events real, with the answer to its request. Needs the lock."""
         session.tell_everything()
+        self._newest = max(self._newest, session.now)
         puts = [document for document in session.changed.values() if self._differs(document)]
         line: Line = {"put": puts, "remove": sorted(session.removed), "offset": self.clock.offset_seconds}
         endpoints = self._subscribed_endpoints() if session.events else {}
@@ -136,7 +138,8 @@ class World:
         return len(endpoints)
 
     def _act(self, due: int, kind: str, object_id: str) -> None:
-        session = self.session(now=due)
+        # Never before what already happened: events lie in the order of their time.
+        session = self.session(now=max(due, self._newest))
         self.timeline.act(session, kind, object_id)
         self.commit(session)
         if (following := self.timeline.next_due()) == (due, kind, object_id):
@@ -221,7 +224,7 @@ class World:
         for kind, object_id in line.get("remove", ()):
             self.store.remove(kind, object_id)
         for entry in line.get("events", ()):
-            self.log.append(entry)
+            self._newest = max(self._newest, self.log.append(entry).created)
         if "done" in line:
             event_id, endpoint_id = line["done"]
             if (event := self.log.find(event_id)) is not None:

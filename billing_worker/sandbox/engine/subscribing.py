@@ -164,6 +164,12 @@ def trial_end_of(session: Session, params: dict[str, Any]) -> int | None:
     return session.now + days * _DAY_SECONDS if days else None
 
 
+def check_cancel_at(cancel_at: int | str | None, now: int) -> None:
+    """Refuse an end in the past."""
+    if isinstance(cancel_at, int) and cancel_at <= now:
+        raise invalid("`cancel_at` must be in the future.", param="cancel_at")
+
+
 def notice_at(trial_end: int | None) -> int | None:
     """Tell when a trial's coming end is announced."""
     return None if trial_end is None else trial_end - NOTICE_SECONDS
@@ -194,6 +200,7 @@ def draft_subscription(session: Session, customer: Document, params: dict[str, A
         raise invalid("Missing required param: items.", param="items", code="parameter_missing")
     items = [new_item(session, subscription_id, given, (session.now, session.now)) for given in params["items"]]
     check_items(items)
+    check_cancel_at(params.get("cancel_at"), session.now)
     anchor = _anchor(session, params, trial_end)
     first_end = trial_end or (anchor if anchor > session.now else period_end(items[0]["price"], anchor, session.now))
     for item in items:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import ApiError
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
+from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.standing import ENDED, end
@@ -109,6 +110,13 @@ def retrieve_method(call: Call) -> Document:
     method = call.session.get("payment_method", call.ids[1])
     check_owner(method, call.id)
     return method
+
+
+def subscriptions_of(session: Session, customer: Document) -> Document:
+    """Give a customer's running `subscriptions`, which are left out unless expanded."""
+    found = reversed(session.peek("subscription", "customer", customer["id"]))
+    running = (public(subscription) for subscription in found if subscription["status"] not in ENDED)
+    return list_of(running, f"/v1/customers/{customer['id']}/subscriptions")
 
 
 def _stub(customer_id: str) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.routes import PAGE, Call, route
@@ -145,6 +145,12 @@ def list_entries(call: Call) -> Document:
     """List lines of the balance."""
     listed = listing("balance_transaction", "/v1/balance_transactions", "type", "source", "currency")(call)
     return listed | {"data": [_aged(entry, call.session.now) for entry in listed["data"]]}
+
+
+def refunds_of(session: Session, charge: Document) -> Document:
+    """Give a charge's `refunds`, which are left out unless expanded."""
+    refunds = session.peek("refund", "charge", charge["id"])
+    return list_of((public(refund) for refund in reversed(refunds)), f"/v1/charges/{charge['id']}/refunds")
 
 
 def _aged(entry: Document, now: int) -> Document:

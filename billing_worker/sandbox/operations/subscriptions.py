@@ -14,7 +14,7 @@ from billing_worker.sandbox.engine.changing import change_items, invoice_now, pr
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.discounts import new_discounts
 from billing_worker.sandbox.engine.standing import ENDED, end
-from billing_worker.sandbox.engine.subscribing import subscribe
+from billing_worker.sandbox.engine.subscribing import check_cancel_at, subscribe
 
 _BOTH = (
     "items proration_behavior payment_behavior trial_end billing_cycle_anchor default_payment_method cancel_at "
@@ -140,6 +140,7 @@ def _update_fields(session: Session, subscription: Document, params: dict[str, A
         given = params["discounts"] or []
         subscription["discounts"] = new_discounts(session, given, subscription["customer"], subscription["id"])
     if "cancel_at" in params:
+        check_cancel_at(params["cancel_at"], session.now)
         subscription["cancel_at"] = params["cancel_at"] or None
         subscription["canceled_at"] = session.now if params["cancel_at"] else None
     if "cancel_at_period_end" in params:

@@ -103,6 +103,19 @@ def test_others_are_not_let_in_by_accident(arguments: list[str], code: int, word
     assert (done.returncode, words in done.stderr) == (code, True)
 
 
+def test_one_state_directory_serves_one_sandbox(tmp_path: Path) -> None:
+    with running(tmp_path) as sandbox:
+        done = subprocess.run(
+            [sys.executable, "-m", "billing_worker.sandbox", "--port", "0", "--state-dir", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, "another sandbox uses" in done.stderr) == (3, True)
+        assert sandbox.control("health")["status"] == "ok"
+
+
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     with running() as sandbox:
         port = sandbox.base.rsplit(":", 1)[1]

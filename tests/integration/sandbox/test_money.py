@@ -118,7 +118,8 @@ def test_the_balance_shows_what_came_in_and_what_went_out(fresh: Sandbox) -> Non
     with pytest.raises(stripe.InvalidRequestError, match="greater than unrefunded amount"):
         fresh.v1.refunds.create({"charge": refund.charge, "amount": 7501})
     fresh.v1.refunds.create({"charge": refund.charge})
-    charge = fresh.v1.charges.retrieve(refund.charge)
+    charge = fresh.v1.charges.retrieve(refund.charge, {"expand": ["refunds"]})
+    assert [one.amount for one in charge.refunds.data] == [7500, 2500]
     assert (charge.amount_refunded, charge.refunded) == (10_000, True)
     with pytest.raises(stripe.InvalidRequestError) as again:
         fresh.v1.refunds.create({"charge": refund.charge})

@@ -241,6 +241,18 @@ def test_a_withdrawn_cancellation_renews(fresh: Sandbox) -> None:
     assert len(fresh.v1.invoices.list({"customer": payer.id}).data) == 2
 
 
+def test_an_end_at_a_given_instant(fresh: Sandbox) -> None:
+    payer, price = fresh.payer(), fresh.price()
+    subscription = fresh.v1.subscriptions.create({"customer": payer.id, "items": [{"price": price.id}]})
+    with pytest.raises(stripe.InvalidRequestError, match="must be in the future"):
+        fresh.v1.subscriptions.update(subscription.id, {"cancel_at": subscription.created - 1})
+    at = subscription.created + 10 * DAY
+    fresh.v1.subscriptions.update(subscription.id, {"cancel_at": at})
+    fresh.advance(days=12)
+    ended = fresh.v1.subscriptions.retrieve(subscription.id)
+    assert (ended.status, ended.ended_at) == ("canceled", at)
+
+
 def test_cancelling_at_once(fresh: Sandbox) -> None:
     payer, price = fresh.payer(), fresh.price()
     subscription = fresh.v1.subscriptions.create({"customer": payer.id, "items": [{"price": price.id}]})

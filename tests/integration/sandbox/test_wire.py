@@ -185,6 +185,9 @@ def test_references_are_expanded_on_request(sandbox: Sandbox) -> None:
     assert "confirmation_secret" not in plain
     listed = sandbox.v1.subscriptions.list({"customer": payer.id, "expand": ["data.customer", "data.latest_invoice"]})
     assert (listed.data[0].customer.id, listed.data[0].latest_invoice.id) == (payer.id, invoice.id)
+    assert [one.id for one in sandbox.v1.customers.retrieve(payer.id, {"expand": ["subscriptions"]}).subscriptions] == [
+        subscription.id
+    ]
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
         sandbox.v1.customers.retrieve(payer.id, {"expand": ["colour"]})
     with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
