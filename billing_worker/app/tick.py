@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from redis import Redis
-from redis.exceptions import RedisError
-
 from billing_worker.app.slices import PROBES
 from billing_worker.worker.beat import TICK_TASK
 from billing_worker.worker.container import Container
@@ -22,9 +19,6 @@ from billing_worker.worker.wake import Delivery
 from billing_worker.worker.wake_probes import wake_probes
 from schedules import JOBS
 from schedules.job import Job
-
-MARK_SECONDS = 2
-"""A task that was woken is not woken again for two seconds: ticks must not pile up messages while it drains."""
 
 SCHEDULE_PROBE = Probe("schedules", task=TICK_TASK, queue=TICK, due=count_unfinished)
 """Not asked by the tick, which is its own answer: for whoever waits until everything due has been done."""
@@ -51,19 +45,9 @@ def tick(container: Container) -> Mapping[str, object]:
 
 
 def _wake_job(container: Container, job: Job) -> bool:
-    return _mark(container.redis, f"job:{job.name}") and send_run_job(container, job)
+    return container.waker.wake_job(job.name, lambda: send_run_job(container, job))
 
 
 def _wake_probe(container: Container, probe: Probe) -> bool:
-    if not _mark(container.redis, f"probe:{probe.name}"):
-        return False
     delivery = Delivery(expires_after=WAKE_EXPIRES_AFTER)
-    return container.waker.send(probe.task, queue=probe.queue, kwargs={}, delivery=delivery)
-
-
-def _mark(redis: Redis, name: str) -> bool:
-    try:
-        return bool(redis.set(f"nself:woken:{name}", 1, nx=True, ex=MARK_SECONDS))
-    except RedisError:
-        # Another broker than Redis may still be there, and a second message does no harm.
-        return True
+    return container.waker.wake_task(probe.task, queue=probe.queue, delivery=delivery)

@@ -38,6 +38,7 @@ class TaskDefinition:
 
     def run(self, container: Container, arguments: Mapping[str, Any]) -> Mapping[str, object]:
         """Call the function with the arguments it knows; unknown ones are ignored (they come from a newer release)."""
+        container.waker.task_started(self.name)
         known = inspect.signature(self.function).parameters
         accepted = {name: value for name, value in arguments.items() if name in known}
         started = time.perf_counter()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -67,14 +67,10 @@ class Waker:
     def wake_lane(self, lane: int, *, woken_by: str = "") -> bool:
         """Tell a drain to look at a lane, unless somebody already did; say whether a message went out.
 
-        Idempotent by: the mark `nself:wake:<lane>`, which the drain clears before it claims.
+        Idempotent by: the mark `nself:woken:lane:<lane>`, which the drain clears before it claims.
         """
-        try:
-            if not self._redis.set(f"nself:wake:{lane}", 1, nx=True, ex=MARK_SECONDS):
-                return False
-        except RedisError as error:
-            # Another broker than Redis may still be there; a second message does no harm, a missing one costs a second.
-            _log.warning("wake_mark_unavailable", lane=lane, error=str(error))
+        if not self._mark(f"lane:{lane}"):
+            return False
         return self.send(
             DRAIN_LANE,
             queue=queue_of_lane(lane, self._webhook_queues),
@@ -83,10 +79,36 @@ class Waker:
 
     def clear_mark(self, lane: int) -> None:
         """Forget that a lane was woken: from here on a new event sends a new message."""
+        self._clear(f"lane:{lane}")
+
+    def wake_task(self, task: str, *, queue: str, delivery: Delivery = DEFAULT_DELIVERY) -> bool:
+        """Tell a task that drains its due rows to look, unless it was told and has not started yet.
+
+        Idempotent by: the mark `nself:woken:task:<name>`, cleared when the task starts.
+        """
+        return self._mark(f"task:{task}") and self.send(task, queue=queue, kwargs={}, delivery=delivery)
+
+    def wake_job(self, job: str, send: Callable[[], bool]) -> bool:
+        """Send a scheduled job's message, unless one went out within the last two seconds."""
+        return self._mark(f"job:{job}") and send()
+
+    def task_started(self, task: str) -> None:
+        """Forget that a task was woken: rows that come due from here on wake it anew."""
+        self._clear(f"task:{task}")
+
+    def _mark(self, name: str) -> bool:
         try:
-            self._redis.delete(f"nself:wake:{lane}")
+            return bool(self._redis.set(f"nself:woken:{name}", 1, nx=True, ex=MARK_SECONDS))
         except RedisError as error:
-            _log.warning("wake_mark_unavailable", lane=lane, error=str(error))
+            # Another broker than Redis may still be there; a second message does no harm, a missing one costs a second.
+            _log.warning("wake_mark_unavailable", name=name, error=str(error))
+            return True
+
+    def _clear(self, name: str) -> None:
+        try:
+            self._redis.delete(f"nself:woken:{name}")
+        except RedisError as error:
+            _log.warning("wake_mark_unavailable", name=name, error=str(error))
 
     def send(
         self, task: str, *, queue: str, kwargs: Mapping[str, object], delivery: Delivery = DEFAULT_DELIVERY
