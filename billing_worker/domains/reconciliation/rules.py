@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,18 +44,29 @@ LIST_FIELDS = frozenset({"url", "has_more", "total_count"})
 
 SHOWN_CHARACTERS = 120
 
+PERSONAL = frozenset(
+    {
+        *("email", "name", "phone", "address", "shipping", "description", "metadata", "billing_details", "card"),
+        *("customer_email", "customer_name", "customer_phone", "customer_address", "customer_shipping"),
+        *("receipt_email", "individual_name", "business_name", "evidence", "footer", "custom_fields"),
+    }
+)
+"""Fields whose values are not written down: a stored difference would outlive the erasure of its customer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What one run compares.
 
     Units: `start` (inclusive) and `end` (exclusive) bound the objects' creation, None leaves it open.
+    Shape: without `heals` differences are recorded and nothing is sent to the mirror.
     """
 
     types: tuple[str, ...] = DEFAULT_TYPES
     start: datetime | None = None
     end: datetime | None = None
     batch_size: int = 100
+    heals: bool = True
 
     def stored(self) -> dict[str, Any]:
         """Return the scope as its run keeps it."""
@@ -63,6 +75,7 @@ class Scope:
             "start": self.start.isoformat() if self.start else None,
             "end": self.end.isoformat() if self.end else None,
             "batch_size": self.batch_size,
+            "heals": self.heals,
         }
 
     @classmethod
@@ -74,6 +87,7 @@ class Scope:
             datetime.fromisoformat(start) if start else None,
             datetime.fromisoformat(end) if end else None,
             int(stored["batch_size"]),
+            bool(stored["heals"]),
         )
 
     def list_params(self, object_type: str) -> dict[str, Any]:
@@ -109,12 +123,12 @@ def check_types(names: Sequence[str]) -> tuple[str, ...]:
 def compute_differences(object_type: str, stripe: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:
     """Compare two snapshots field by field: null equals absent, an expanded object equals its id.
 
-    Shape: field path → {"stripe", "here"}, values shortened.
+    Shape: field path → {"stripe", "here"}, values shortened, personal ones masked.
     """
     ignored = IGNORED["*"] | IGNORED.get(object_type, frozenset())
     left = {name: value for name, value in stripe.items() if name not in ignored}
     right = {name: value for name, value in here.items() if name not in ignored}
-    return {path: {"stripe": _shown(a), "here": _shown(b)} for path, a, b in _walk("", left, right)}
+    return {path: {"stripe": _shown(path, a), "here": _shown(path, b)} for path, a, b in _walk("", left, right)}
 
 
 def _walk(path: str, stripe: object, here: object) -> Iterator[tuple[str, object, object]]:
@@ -149,7 +163,9 @@ def _is_void(value: object) -> bool:
     return value is None or (isinstance(value, Mapping) and all(_is_void(inner) for inner in value.values()))
 
 
-def _shown(value: object) -> object:
+def _shown(path: str, value: object) -> object:
+    if value is not None and PERSONAL.intersection(re.split(r"[.\[]", path)):
+        return "***"
     if isinstance(value, Mapping | list):
         value = str(value)
     return value[:SHOWN_CHARACTERS] if isinstance(value, str) else value

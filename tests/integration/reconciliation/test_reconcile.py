@@ -135,8 +135,8 @@ def test_lost_events_are_found_healed_and_gone_in_the_next_run(rig: Rig, session
     assert rows(session, fields, key=f"/customer/{changed}") == [
         (
             {
-                "email": {"stripe": "after@example.com", "here": "before@example.com"},
-                "metadata.plan": {"stripe": "pro", "here": None},
+                "email": {"stripe": "***", "here": "***"},
+                "metadata.plan": {"stripe": "***", "here": None},
             },
         )
     ]
@@ -244,3 +244,28 @@ def test_a_snapshot_of_the_same_second_heals_nothing_and_the_next_run_does(rig: 
     assert rig.reconcile().differing == 1
     assert rig.heal() == 1
     assert rows(session, "SELECT email FROM billing_customers") == [("after@example.com",)]
+
+
+def test_a_comparison_that_shall_not_heal_only_tells(rig: Rig, session: Session) -> None:
+    customer = rig.sandbox.api("POST", "customers")["id"]
+    rig.lose_events()
+    rig.later()
+    assert rig.reconcile(Scope(types=("customer",), heals=False)).differing == 1
+    assert rig.heal() == 0
+    assert rows(session, DIFFERENCES) == [(customer, "missing_here", False)]
+    assert rows(session, "SELECT count(*) FROM billing_webhook_events") == [(0,)]
+
+
+def test_an_erased_customer_does_not_come_back(rig: Rig, session: Session) -> None:
+    customer = rig.sandbox.api("POST", "customers", email="erased@example.com")["id"]
+    rig.lose_events()
+    rig.later()
+    rows(
+        session,
+        "INSERT INTO billing_erasures (customer_id, erased_at, reason) VALUES (:id, now(), 'asked') RETURNING 1",
+        id=customer,
+    )
+    session.commit()
+    ended = rig.reconcile()
+    assert (ended.compared, ended.differing) == (1, 0)
+    assert rows(session, "SELECT count(*) FROM billing_webhook_events") == [(0,)]

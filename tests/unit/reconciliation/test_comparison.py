@@ -54,14 +54,20 @@ def test_volatile_fields_do_not_count_for_the_type_that_has_them() -> None:
     assert list(compute_differences("customer", old, new)) == ["hosted_invoice_url"]
 
 
-def test_long_values_are_shortened_in_what_is_shown() -> None:
-    found = compute_differences("customer", {"name": "x" * 500}, {"name": None})
-    assert found == {"name": {"stripe": "x" * 120, "here": None}}
+def test_long_values_are_shortened_and_personal_ones_masked() -> None:
+    found = compute_differences("product", {"url": "x" * 500, "active": True}, {"url": None, "active": False})
+    assert found == {"active": {"stripe": True, "here": False}, "url": {"stripe": "x" * 120, "here": None}}
+    stripe = {"email": "a@example.com", "shipping": {"address": {"city": "Rome"}}, "metadata": {"vat": "1"}}
+    assert compute_differences("customer", stripe, {"email": "b@example.com"}) == {
+        "email": {"stripe": "***", "here": "***"},
+        "metadata": {"stripe": "***", "here": None},
+        "shipping": {"stripe": "***", "here": None},
+    }
 
 
 def test_a_scope_survives_its_row_and_walks_its_types() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    scope = Scope(types=("customer", "subscription", "billing.meter"), start=start, batch_size=10)
+    scope = Scope(types=("customer", "subscription", "billing.meter"), start=start, batch_size=10, heals=False)
     assert Scope.read(scope.stored()) == scope
     assert scope.list_params("customer") == {"created": {"gte": int(start.timestamp())}}
     assert scope.list_params("subscription") == {"status": "all", "created": {"gte": int(start.timestamp())}}

@@ -52,13 +52,15 @@ def compare_page(
             kind, fields = DifferenceKind.DIFFERS, compute_differences(object_type, obj, here.data)
             if not fields or obj.get("deleted"):
                 continue
-        stored = ingest_snapshot(
-            session, account_id=run.account_id, obj=obj, source=Source.RECONCILE, observed_at=observed_at, now=now
-        )
+        event_row_id = None
+        if run.scope["heals"]:
+            event_row_id = ingest_snapshot(
+                session, account_id=run.account_id, obj=obj, source=Source.RECONCILE, observed_at=observed_at, now=now
+            ).row_id
         if object_type in SILENT_TYPES:
             run.refreshed += 1
-            continue
-        _record(session, run, keys[object_id], kind, fields, event_row_id=stored.row_id, now=now)
+        else:
+            _record(session, run, keys[object_id], kind, fields, event_row_id=event_row_id, now=now)
 
 
 def _record(
