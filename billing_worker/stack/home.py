@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from billing_worker.runtime.sources import STACK_FILE
-from billing_worker.stack.binaries import SYSTEM_HOME
+from billing_worker.stack.binaries import SYSTEM_HOME, open_system_home
 from billing_worker.stack.errors import FolderOwnedByAnotherError, LostStateError
 from billing_worker.stack.identity import Identity, can_enter, server_identity
 from billing_worker.stack.ports import choose_port
@@ -137,9 +137,8 @@ class StackHome:
         identity = server_identity()
         if can_enter(self.root, identity):
             return inside
-        SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
         # a fresh name each time: passwords of a cluster that an erased .nself left there are gone
-        return SYSTEM_HOME / f"{self._digest()}-{secrets.token_hex(3)}" / "postgres"
+        return open_system_home() / f"{self._digest()}-{secrets.token_hex(3)}" / "postgres"
 
     def _place_socket(self) -> Path:
         inside = self.run / "supervisor.sock"
@@ -157,7 +156,8 @@ def open_data_parent(state: StackState) -> Identity | None:
     if identity is not None and data.exists() and (owner := data.stat()).st_uid != 0:
         identity = Identity(owner.st_uid, owner.st_gid)
     if data.parent.parent == SYSTEM_HOME:
-        data.parent.mkdir(mode=ENTERABLE_MODE, exist_ok=True)
+        data.parent.mkdir(exist_ok=True)
+        data.parent.chmod(ENTERABLE_MODE)
     return identity
 
 

@@ -28,6 +28,15 @@ def command_of(program: Program, environment: dict[str, str], *, run_folder: str
     return [word.format_map(values) for word in program.command]
 
 
+def past_the_proxy(environment: dict[str, str]) -> dict[str, str]:
+    """Keep calls to this machine away from a proxy: the sandbox and the health checks are on loopback."""
+    names = [name for name in ("NO_PROXY", "no_proxy") if name in environment] or ["NO_PROXY"]
+    return {
+        **environment,
+        **{name: ",".join(filter(None, (environment.get(name, ""), "localhost", "127.0.0.1"))) for name in names},
+    }
+
+
 def main(arguments: list[str]) -> None:
     """Bind to the supervisor first: reading settings takes time in which it may die."""
     [name] = arguments
@@ -35,7 +44,7 @@ def main(arguments: list[str]) -> None:
     os.umask(0o077)
     bind_to_parent(program.death_signal)
     sources = read_sources(os.environ)
-    environment = {**sources.merged, **dict(program.variables), PROCESS_NAME_VARIABLE: name}
+    environment = past_the_proxy({**sources.merged, **dict(program.variables), PROCESS_NAME_VARIABLE: name})
     command = command_of(program, environment, run_folder=str(sources.home / "run"))
     os.execve(command[0], command, environment)  # noqa: S606 - becoming the process is the purpose
 

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from billing_worker.runtime.embedded import MixedInstallationError, Parts, resolve_parts
+from billing_worker.runtime.settings import load_settings
 from billing_worker.runtime.sources import Sources, read_sources
 from billing_worker.stack.binaries import find_postgres, find_redis, reachable_postgres
 from billing_worker.stack.environment import fixed_ports, write_stack_environment
@@ -45,10 +46,12 @@ Tell = Callable[[str], None]
 def start_services(environ: Mapping[str, str], names: tuple[str, ...], *, tell: Tell) -> tuple[str, ...]:
     """Start services with the servers they need, and return the names of processes that were not running before.
 
-    Raises: MixedInstallationError, PlannedServiceError, UnknownServiceError, ServiceNotHereError, ServerStartError.
+    Raises: MixedInstallationError, InvalidValueError, PlannedServiceError, UnknownServiceError, ServiceNotHereError,
+    ServerStartError.
     """
     sources = read_sources(environ)
     parts = check_parts(sources)
+    load_settings(sources.process)  # what no process could start with is told now, not by ten failing processes
     wanted = _with_servers(_programs_here(names, parts), parts)
     home = StackHome(sources.home)
     with home.locked():
@@ -153,11 +156,11 @@ def _start_level(programs: tuple[Program, ...], state: StackState, client: Super
     for program in programs:
         client.start(program.name)
     for program in programs:
-        _await_program(program, state, client)
+        _await_program(program, state, client, tell)
         tell(f"{program.name} is running")
 
 
-def _await_program(program: Program, state: StackState, client: SupervisorClient) -> None:
+def _await_program(program: Program, state: StackState, client: SupervisorClient, tell: Tell) -> None:
     def is_alive() -> bool:
         return client.states()[program.name].state not in ENDED_STATES
 
@@ -168,10 +171,16 @@ def _await_program(program: Program, state: StackState, client: SupervisorClient
         wait_for_redis(cache, is_alive=is_alive)
     url = program.health.format_map(_port_values(state)) if program.health else None
 
+    told: set[str] = set()
+
     def probe() -> str | None:
         known = client.states()[program.name]
         if known.state != RUNNING:
-            return f"it is {known.state.lower()} {known.problem}; `nself logs {program.name} --tail 50` says why"
+            complaint = f"it is {known.state.lower()}; `nself logs {program.name} --tail 50` says why"
+            if known.problem and not told:  # the wait may be long, the reason is not
+                told.add(known.problem)
+                tell(f"{program.name} ended at once and is tried again: {complaint}")
+            return complaint
         return None if url is None else ask_health(url)
 
     wait_until_ready(program.name, probe, timeout_seconds=READY_TIMEOUT_SECONDS, is_alive=is_alive)

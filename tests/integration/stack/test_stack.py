@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
@@ -133,7 +134,12 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_start_goes_on(open_f
         assert nself("status", "redis").returncode == 1
         started(nself, *SERVERS)
 
-        assert StackHome(nself.home).read_state() == before
+        after = StackHome(nself.home).read_state()
+        assert before is not None
+        assert after is not None
+        # the other ports may be taken by anybody meanwhile
+        assert [after.ports[name] for name in SERVERS] == [before.ports[name] for name in SERVERS]
+        assert replace(after, ports=before.ports) == before
 
 
 def test_a_second_start_does_nothing_and_says_so(open_folder: Path) -> None:
@@ -285,3 +291,27 @@ def test_the_schema_is_made_before_anything_of_ours_starts(open_folder: Path) ->
         assert query(nself, "SELECT count(*) FROM alembic_version") == [(1,)]
         running = {name for name, state in client_of(nself).states().items() if state.state == "RUNNING"}
         assert running == {"postgres", "redis", "stripe-mock", "mail"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_programs_in_a_closed_folder_are_copied_once_with_their_libraries(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    package = find_postgres({}).parents[1]
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.is_dir():
+            shutil.copytree(folder, tmp_path / folder.name, symlinks=True)
+    identity = server_identity()
+    closed = tmp_path / package.name / "pginstall" / "bin"
+
+    copy = reachable_postgres(closed, identity)
+    try:
+        assert identity is not None
+        told = subprocess.run(
+            [copy / "initdb", "--version"], user=identity.uid, group=identity.gid, extra_groups=[], cwd="/", check=True
+        )
+        assert told.returncode == 0
+        made_at = copy.stat().st_mtime_ns
+        assert reachable_postgres(closed, identity) == copy
+        assert copy.stat().st_mtime_ns == made_at
+    finally:
+        shutil.rmtree(copy.parents[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from billing_worker.stack.errors import PlannedServiceError, UnknownServiceError
-from billing_worker.stack.launch import command_of
+from billing_worker.stack.launch import command_of, past_the_proxy
 from billing_worker.stack.programs import GROUPS, PROGRAMS, select_programs
 
 
@@ -70,3 +70,8 @@ def test_no_command_line_has_a_hole_left() -> None:
             continue
         words = command_of(program, {"FLOWER_PORT": "5555"}, run_folder="/run")
         assert not [word for word in words if "{" in word]
+
+
+def test_calls_to_this_machine_pass_by_a_proxy() -> None:
+    assert past_the_proxy({})["NO_PROXY"] == "localhost,127.0.0.1"
+    assert past_the_proxy({"no_proxy": ".local"}) == {"no_proxy": ".local,localhost,127.0.0.1"}
