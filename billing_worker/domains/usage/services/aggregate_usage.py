@@ -58,7 +58,7 @@ def aggregate_usage(
         batches += len(claimed)
         records += sum(batch.record_count for batch in claimed)
     if rounds:
-        _log.info("usage_aggregated", rounds=rounds, batches=batches, records=records)
+        _log.info("usage_aggregation", rounds=rounds, batches=batches, records=records)
     return AggregationReport(rounds, batches, records)
 
 
