@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +37,9 @@ CHILD_START_SECONDS = 30.0
 """Celery's 4 s is short for a child that starts beside others on a busy host: it would be killed and started again."""
 
 EXIT_REFUSED = 3
+
+ECHOES = ("celery.worker.strategy", "celery.app.trace")
+"""Loggers that tell of each task what its own line tells better; with a tick a second they would fill the log."""
 
 LOADED = (tick, *TASK_MODULES)
 """Modules whose import filled the registry; named so that none can be dropped as unused."""
@@ -189,11 +193,14 @@ def _connect_signals(app: BillingCelery, settings: Settings) -> None:
     def name_worker(sender: object = None, **_: object) -> None:
         names["service"] = str(sender).partition("@")[0]
 
-    def name_beat(**_: object) -> None:
-        configure_logs(level=settings.billing_log_level, service="beat")
-
     def set_up_logging(**_: object) -> None:
         configure_logs(level=settings.billing_log_level, service=names["service"])
+        for name in ECHOES:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    def name_beat(**_: object) -> None:
+        names["service"] = "beat"
+        set_up_logging()
 
     def check_installation(**_: object) -> None:
         app.check_installation()

@@ -26,7 +26,7 @@ SCHEDULE_PROBE = Probe("schedules", task=TICK_TASK, queue=TICK, due=count_unfini
 ALL_PROBES: tuple[Probe, ...] = (SCHEDULE_PROBE, *PROBES)
 
 
-@task(TICK_TASK, queue=TICK, soft_limit_seconds=20, hard_limit_seconds=30)
+@task(TICK_TASK, queue=TICK, soft_limit_seconds=20, hard_limit_seconds=30, quiet_when_idle=True)
 def tick(container: Container) -> Mapping[str, object]:
     """Insert due runs, wake their jobs, wake every slice with due rows.
 

@@ -35,6 +35,7 @@ class TaskDefinition:
     function: TaskFunction
     soft_limit_seconds: int
     hard_limit_seconds: int
+    quiet_when_idle: bool = False
 
     def run(self, container: Container, arguments: Mapping[str, Any]) -> Mapping[str, object]:
         """Call the function with the arguments it knows; unknown ones are ignored (they come from a newer release)."""
@@ -54,7 +55,8 @@ class TaskDefinition:
                 self._report_failure(log, error, started)
                 raise
             else:
-                log.info("task_done", ms=_elapsed_ms(started), **report)
+                done = log.debug if self.quiet_when_idle and not any(report.values()) else log.info
+                done("task_done", ms=_elapsed_ms(started), **report)
                 return report
         raise AssertionError("unreachable: the last conflict was raised")
 
@@ -75,14 +77,25 @@ class TaskRegistry:
         self._definitions: dict[str, TaskDefinition] = {}
 
     def task(
-        self, name: str, *, queue: str, soft_limit_seconds: int = 60, hard_limit_seconds: int = 90
+        self,
+        name: str,
+        *,
+        queue: str,
+        soft_limit_seconds: int = 60,
+        hard_limit_seconds: int = 90,
+        quiet_when_idle: bool = False,
     ) -> Callable[[TaskFunction], TaskFunction]:
-        """Register `function(container, *, …)` under its wire name, a contract: `slice.verb_object`."""
+        """Register `function(container, *, …)` under its wire name, a contract: `slice.verb_object`.
+
+        `quiet_when_idle`: a run whose report is all zeros is a debug line; for what runs every second.
+        """
 
         def register(function: TaskFunction) -> TaskFunction:
             if name in self._definitions:
                 raise ValueError(f"task {name} is defined twice")
-            self._definitions[name] = TaskDefinition(name, queue, function, soft_limit_seconds, hard_limit_seconds)
+            self._definitions[name] = TaskDefinition(
+                name, queue, function, soft_limit_seconds, hard_limit_seconds, quiet_when_idle
+            )
             return function
 
         return register

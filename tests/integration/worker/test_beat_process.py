@@ -74,6 +74,8 @@ def test_two_beats_run_each_slot_once_through_a_dead_leader_an_empty_redis_and_a
     worker.stop()
     assert len(done_slots(engine, "rig_hour")) - hours in (3, 4)  # the hour may turn while the test runs
     assert_each_slot_once(engine, "rig_second", timedelta(seconds=1))
+    assert not worker.said("probe_failed")
+    assert not worker.said("task_bug")
 
 
 def test_a_beat_that_was_down_for_three_periods_catches_up(launcher: Launcher, engine: Engine) -> None:
