@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import requests
 import stripe
 
-from tests.integration.sandbox.process import Sandbox, receiving, running
+from tests.integration.sandbox.process import Receiver, Sandbox, receiving, running
 
 
 def test_a_killed_sandbox_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -59,6 +62,51 @@ def test_undelivered_events_go_out_after_the_restart(tmp_path: Path) -> None:
             assert len(sandbox.v1.webhook_endpoints.list().data) == 1
         names = [delivery.event["data"]["object"]["name"] for delivery in receiver.deliveries]
         assert names == ["delivered", "waiting"]
+
+
+def test_time_interrupted_by_a_kill_goes_on_without_gap_or_repetition(tmp_path: Path) -> None:
+    subscribers, days = 12, 100
+    with receiving() as receiver:
+        with running(tmp_path, webhook_url=receiver.url) as sandbox:
+            price = sandbox.price()
+            for _ in range(subscribers):
+                payer = sandbox.payer()
+                sandbox.v1.subscriptions.create({"customer": payer.id, "items": [{"price": price.id}]})
+            sandbox.control("deliveries/wait", {})
+            target = sandbox.now() + days * 86_400
+            moving = threading.Thread(target=_move_until_killed, args=(sandbox, target))
+            before = len(receiver.deliveries)
+            moving.start()
+            receiver.wait_for(before + 40)
+            sandbox.process.kill()
+            moving.join()
+            sandbox.kill()
+        with running(tmp_path, webhook_url=receiver.url) as sandbox:
+            assert sandbox.now() < target
+            sandbox.move_to(target)
+            sandbox.control("deliveries/wait", {"timeout_seconds": 60})
+            created = [event["created"] for event in sandbox.events()]
+            assert created == sorted(created)
+            for subscription in sandbox.v1.subscriptions.list({"limit": 100}).data:
+                invoices = sandbox.v1.invoices.list({"subscription": subscription.id}).data
+                assert [invoice.status for invoice in invoices] == ["paid"] * 4
+                starts = [invoice.lines.data[0].period.start for invoice in invoices]
+                assert len(set(starts)) == 4
+                assert len(sandbox.v1.charges.list({"customer": subscription.customer}).data) == 4
+            # At least once: what was under way when the process died may come again, nothing is missing.
+            assert set(receiver.ids()) == {event["id"] for event in _all_known(sandbox, receiver)}
+
+
+def _move_until_killed(sandbox: Sandbox, target: int) -> None:
+    with contextlib.suppress(requests.ConnectionError):
+        requests.post(f"{sandbox.base}/_sandbox/clock", json={"to": target}, timeout=60)
+
+
+def _all_known(sandbox: Sandbox, receiver: Receiver) -> list[dict[str, object]]:
+    """What Stripe would still list, and what it delivered before that: events are kept for thirty days."""
+    oldest = sandbox.now() - 30 * 86_400
+    earlier = [delivery.event for delivery in receiver.deliveries if delivery.event["created"] < oldest]
+    return [*sandbox.events(**{"created[gte]": oldest}), *earlier]
 
 
 def test_a_torn_last_line_is_a_commit_that_never_was(tmp_path: Path) -> None:
