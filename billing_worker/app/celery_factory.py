@@ -208,8 +208,14 @@ def _connect_signals(app: BillingCelery, settings: Settings) -> None:
     def warm_up(**_: object) -> None:
         app.warm_up()
 
+    def announce(**_: object) -> None:
+        run = settings.nself_home / "run"  # only an embedded stack has it, and its start waits for this file
+        if run.is_dir():
+            (run / f"{names['service']}.ready").touch()
+
     signals.celeryd_init.connect(name_worker, weak=False)
     signals.beat_init.connect(name_beat, weak=False)
     signals.setup_logging.connect(set_up_logging, weak=False)
     signals.worker_init.connect(check_installation, weak=False)
+    signals.worker_ready.connect(announce, weak=False)
     signals.worker_process_init.connect(warm_up, weak=False)

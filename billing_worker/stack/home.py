@@ -81,6 +81,10 @@ class StackHome:
         """Process id of the supervisor; left behind only when it was killed."""
         return self.run / "supervisord.pid"
 
+    def ready_file(self, program: str) -> Path:
+        """File that a program touches when it takes work."""
+        return self.run / f"{program}.ready"
+
     def create(self) -> None:
         """Create the folders, closed to others.
 

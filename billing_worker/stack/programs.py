@@ -16,7 +16,8 @@ class Program:
     """One process under the supervisor.
 
     Shape: `command` is a template of words; `part` is the embedded part it serves, none for our own processes;
-    `level` orders starts upwards and stops downwards; `health` is asked over HTTP, none where running is all we know.
+    `level` orders starts upwards and stops downwards; `health` is asked over HTTP; one that `announces` touches
+    `run/<name>.ready` when it takes work; without either, running for a while is all we know.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Program:
     steady_seconds: int = 1
     variables: tuple[tuple[str, str], ...] = ()
     health: str | None = None
+    announces: bool = False
 
 
 def _worker(name: str, queues: str, *, service: str | None = None) -> Program:
@@ -48,6 +50,7 @@ def _worker(name: str, queues: str, *, service: str | None = None) -> Program:
         # rows are the truth: without a supervisor nobody may go on working unseen
         death_signal="KILL",
         steady_seconds=3,
+        announces=True,
         # Celery's name for: a TERM starts the soft shutdown, which ends within seconds and returns the message
         variables=(("REMAP_SIGTERM", "SIGQUIT"),),
     )

@@ -33,8 +33,10 @@ from billing_worker.stack.redis import redis_command, redis_url, wait_for_redis,
 from billing_worker.stack.supervision import PACKAGE_PARENT, start_supervisor
 from billing_worker.stack.supervisor_client import ENDED_STATES, RUNNING, SupervisorClient
 
-READY_TIMEOUT_SECONDS = 60
-"""Importing everything takes seconds on a small machine that starts ten processes at once."""
+READY_TIMEOUT_SECONDS = 180
+"""Ten processes that start at once import for a minute on a small, busy machine."""
+ENDS_TOLERATED = 3
+"""A program that ends again and again will not start by waiting; the supervisor goes on trying."""
 OLD_PROCESS_TIMEOUT_SECONDS = 10
 """What a killed supervisor leaves ends by itself; until then its ports are taken."""
 HEALTH_TIMEOUT_SECONDS = 5
@@ -66,7 +68,7 @@ def start_services(environ: Mapping[str, str], names: tuple[str, ...], *, tell: 
             if level >= FIRST_OWN_LEVEL and not migrated:
                 _prepare_database(home, sources, state, parts, tell)
                 migrated = True
-            _start_level(tuple(group), state, client, tell)
+            _start_level(tuple(group), home, state, client, tell)
     return tuple(each.name for each in idle)
 
 
@@ -152,17 +154,20 @@ def _server_commands(
     return commands
 
 
-def _start_level(programs: tuple[Program, ...], state: StackState, client: SupervisorClient, tell: Tell) -> None:
+def _start_level(
+    programs: tuple[Program, ...], home: StackHome, state: StackState, client: SupervisorClient, tell: Tell
+) -> None:
     for program in programs:
+        home.ready_file(program.name).unlink(missing_ok=True)
         client.start(program.name)
     for program in programs:
-        _await_program(program, state, client, tell)
+        _await_program(program, home, state, client, tell)
         tell(f"{program.name} is running")
 
 
-def _await_program(program: Program, state: StackState, client: SupervisorClient, tell: Tell) -> None:
+def _await_program(program: Program, home: StackHome, state: StackState, client: SupervisorClient, tell: Tell) -> None:
     def is_alive() -> bool:
-        return client.states()[program.name].state not in ENDED_STATES
+        return client.states()[program.name].state not in ENDED_STATES - {"EXITED"}  # which is about to be restarted
 
     if program.name == "postgres":
         wait_for_postgres(_admin_url(state), is_alive=is_alive)
@@ -170,17 +175,21 @@ def _await_program(program: Program, state: StackState, client: SupervisorClient
         cache = redis_url(port=state.ports["redis"], password=state.passwords["redis"])
         wait_for_redis(cache, is_alive=is_alive)
     url = program.health.format_map(_port_values(state)) if program.health else None
-
-    told: set[str] = set()
+    pids: set[int] = set()
 
     def probe() -> str | None:
         known = client.states()[program.name]
+        why = f"`nself logs {program.name} --tail 50` says why"
+        if known.pid and known.pid not in pids:
+            pids.add(known.pid)
+            if len(pids) > ENDS_TOLERATED:
+                raise ServerStartError(server=program.name, reason=f"it ended {ENDS_TOLERATED} times; {why}")
+            if len(pids) > 1:  # the wait may be long, the reason is not
+                tell(f"{program.name} has ended and is tried again; {why}")
         if known.state != RUNNING:
-            complaint = f"it is {known.state.lower()}; `nself logs {program.name} --tail 50` says why"
-            if known.problem and not told:  # the wait may be long, the reason is not
-                told.add(known.problem)
-                tell(f"{program.name} ended at once and is tried again: {complaint}")
-            return complaint
+            return f"it is {known.state.lower()}; {why}"
+        if program.announces and not home.ready_file(program.name).exists():
+            return f"it does not take work yet; {why}"
         return None if url is None else ask_health(url)
 
     wait_until_ready(program.name, probe, timeout_seconds=READY_TIMEOUT_SECONDS, is_alive=is_alive)
