@@ -50,15 +50,12 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "metrics": "show counters and latencies",
             "notify-customers": "mail a template to many customers",
             "performance": "show throughput and latencies against the baseline",
-            "process-queue": "collect the payments that were queued",
             "profile": "sample where the workers' time goes",
-            "reconcile": "compare with Stripe and heal differences",
             "show-timeouts": "list every timeout and the setting behind it",
             "test": "run one month of a small shop against the sandbox",
             "test-connection": "prove that Stripe, database and broker can be reached",
             "test-payment": "make a payment with a test card",
             "uptime": "show when billing was down",
-            "verify-queue-empty": "prove that no queued payment is left",
         },
     ),
     "billing access": (DATABASE, {"revoke": "take a user's access away"}),
@@ -140,12 +137,10 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "show": "show a payment method",
         },
     ),
-    "billing payments": (DASHBOARD + " (Payments)", {"failures": "list failed payments with their reasons"}),
     "billing price": (
         DASHBOARD + " (Products)",
         {"create": "create a price", "list": "list prices", "show": "show a price"},
     ),
-    "billing queue": (FLOWER, {"failures": "list queued payments that failed"}),
     "billing quota": (
         DATABASE,
         {
@@ -158,14 +153,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "show-overage": "show what a user used beyond the limit",
             "test-enforce": "try enforcement without counting",
             "unblock": "let a blocked user go on",
-        },
-    ),
-    "billing reconcile": (
-        DASHBOARD,
-        {
-            "count": "count objects here and at Stripe",
-            "show-diff": "list differences",
-            "status": "show the last reconciliation",
         },
     ),
     "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
@@ -215,11 +202,9 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         DASHBOARD,
         {
             "all": "take over everything from Stripe",
-            "compare": "compare the mirror with Stripe",
             "customer": "take one customer over from Stripe",
             "find-inconsistencies": "look for rows that contradict each other",
             "find-orphaned": "look for objects that only one side has",
-            "status": "show when what was last compared",
             "subscription": "take one subscription over from Stripe",
         },
     ),
@@ -228,7 +213,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {"list-rates": "list tax rates", "show-config": "show how tax is computed"},
     ),
     "billing test-data": (STRIPE_CLI + " (`stripe fixtures`)", {"create": "create customers with history"}),
-    "billing transactions": (DASHBOARD + " (Balance)", {"list": "list movements of money"}),
     "billing usage": (
         DATABASE + ", table billing_usage",
         {

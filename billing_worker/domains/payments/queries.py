@@ -107,6 +107,19 @@ def claim_queued_payments(session: Session, *, size: int, after_id: int) -> Sequ
     ).all()
 
 
+def list_failed_queue(session: Session, *, since: datetime | None = None, limit: int = 50) -> Sequence[QueuedPayment]:
+    """Return stored payments that failed, newest first."""
+    statement = (
+        select(QueuedPayment)
+        .where(QueuedPayment.status == QueueStatus.FAILED)
+        .order_by(QueuedPayment.finished_at.desc(), QueuedPayment.id.desc())
+        .limit(limit)
+    )
+    if since is not None:
+        statement = statement.where(QueuedPayment.finished_at >= since)
+    return session.scalars(statement).all()
+
+
 def lock_queued_payment(session: Session, payment_id: int) -> QueuedPayment:
     """Lock one stored payment."""
     return session.scalars(select(QueuedPayment).where(QueuedPayment.id == payment_id).with_for_update()).one()

@@ -39,6 +39,21 @@ def find_latest_run(session: Session, account_id: str) -> ReconciliationRun | No
     ).one_or_none()
 
 
+def find_run(session: Session, run_id: int) -> ReconciliationRun | None:
+    """Return one run."""
+    return session.get(ReconciliationRun, run_id)
+
+
+def find_latest_done_run(session: Session, account_id: str) -> ReconciliationRun | None:
+    """Return the newest run that has seen everything of its scope."""
+    return session.scalars(
+        select(ReconciliationRun)
+        .where(ReconciliationRun.account_id == account_id, ReconciliationRun.status == RunStatus.DONE)
+        .order_by(ReconciliationRun.id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
 def list_runs(session: Session, *, limit: int = 10) -> Sequence[ReconciliationRun]:
     """Return runs, newest first."""
     return session.scalars(select(ReconciliationRun).order_by(ReconciliationRun.id.desc()).limit(limit)).all()

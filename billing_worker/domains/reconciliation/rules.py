@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.mirror.registry import REGISTRY
@@ -104,6 +105,22 @@ class Scope:
         """Return the type that comes after another one, None at the end."""
         following = self.types[self.types.index(object_type) + 1 :]
         return following[0] if following else None
+
+
+def scope_of_days(
+    types: Sequence[str], start: date | None, end: date | None, *, zone: ZoneInfo, batch_size: int, heals: bool
+) -> Scope:
+    """Build the scope an operator means: whole local days, the last one included.
+
+    Raises: InvalidValueError for types that cannot be listed.
+    """
+    return Scope(
+        types=check_types(types or DEFAULT_TYPES),
+        start=None if start is None else datetime.combine(start, time.min, tzinfo=zone),
+        end=None if end is None else datetime.combine(end + timedelta(days=1), time.min, tzinfo=zone),
+        batch_size=batch_size,
+        heals=heals,
+    )
 
 
 def check_types(names: Sequence[str]) -> tuple[str, ...]:

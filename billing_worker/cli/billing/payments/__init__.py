@@ -1,0 +1,1 @@
+"""Failed payments and what is done about them."""

@@ -1,0 +1,1 @@
+"""Payments that were stored instead of made."""

@@ -1,0 +1,1 @@
+"""Compare the mirror with Stripe and heal what differs."""

@@ -1,0 +1,1 @@
+"""The mirror and Stripe: when they were compared, and what differs."""
