@@ -24,13 +24,13 @@ EXIT_SILENT = 1
 EXIT_USAGE = 2
 
 
-def is_alive(broker_url: str, node: str) -> bool:
+def is_alive(broker_url: str, node: str, *, patience_seconds: float = ANSWER_SECONDS) -> bool:
     """Ask one node over the broker; False when it or the broker does not answer."""
-    options = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": SOCKET_SECONDS}
+    options = {"socket_timeout": patience_seconds, "socket_connect_timeout": SOCKET_SECONDS}
     with Connection(broker_url, transport_options=options, connect_timeout=SOCKET_SECONDS) as connection:
         mailbox = Mailbox(CONTROL_EXCHANGE, type="fanout", accept=["json"])(connection)
         try:
-            return bool(mailbox.call([node], "ping", timeout=ANSWER_SECONDS))
+            return bool(mailbox.call([node], "ping", timeout=patience_seconds))
         except (OperationalError, OSError, RedisError):
             return False
 

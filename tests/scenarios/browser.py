@@ -19,7 +19,7 @@ QUIET = (
     "--disable-sync",
     "--window-size=1600,1000",
 )
-LOAD_MILLISECONDS = 10_000
+LOAD_MILLISECONDS = 3_000
 """Virtual time: the page's own timers and requests run, nobody waits for real."""
 
 
