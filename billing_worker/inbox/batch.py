@@ -176,7 +176,7 @@ def _write_drafts(session: Session, fold: Fold, work: _Work, now: datetime) -> i
 
 def _park(session: Session, fold: Fold, work: _Work, lane: int, now: datetime) -> None:
     for key in sorted(fold.ambiguous):
-        park_for_fetch(session, key, lane, now, second=fold.ambiguous[key].claimed.created)
+        park_for_fetch(session, key, lane, now, second=fold.ambiguous[key])
     dead = {ending.event.row_id for ending in work.endings if ending.status is EventStatus.FAILED}
     for key in sorted(work.broken):
         event, detail = work.broken[key]

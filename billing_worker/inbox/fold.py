@@ -26,7 +26,7 @@ class Fold:
     rows: dict[str, list[tuple[ReadEvent, MirrorRow]]] = field(default_factory=lambda: defaultdict(list))
     superseded: set[int] = field(default_factory=set)
     unproven: set[int] = field(default_factory=set)
-    ambiguous: dict[str, ReadEvent] = field(default_factory=dict)
+    ambiguous: dict[str, datetime] = field(default_factory=dict)
 
 
 def fold_events(session: Session, events: Iterable[ReadEvent], *, by_arrival: frozenset[str]) -> Fold:
@@ -50,7 +50,7 @@ def _fold_object(
 ) -> None:
     newest = max(event.claimed.created for event in group)
     if version is not None and version.version > newest:
-        fold.superseded.update(event.claimed.row_id for event in group)
+        _fold_late(session, fold, group, version, by_arrival)
         return
     candidates = _of_second(group, newest)
     stored: list[SecondEvent] = []
@@ -60,14 +60,37 @@ def _fold_object(
             # A snapshot of ours never supersedes an event of its own second.
             fold.superseded.update(event.claimed.row_id for event in group)
             return
-    winner, proven = _winner(session, candidates, stored, newest, by_arrival)
+    tied = [event.in_second() for event in candidates] + stored
+    _settle(session, fold, group, tied, newest, by_arrival)
+
+
+def _fold_late(
+    session: Session, fold: Fold, group: list[ReadEvent], version: Version, by_arrival: frozenset[str]
+) -> None:
+    """Supersede late events; the newest second is settled anew, because they may be the state before it."""
+    fold.superseded.update(event.claimed.row_id for event in group)
+    tied = read_second(session, group[0].kind, group[0].claimed.object_key, version.version)
+    if len(tied) > 1:
+        _settle(session, fold, group, tied, version.version, by_arrival)
+
+
+def _settle(
+    session: Session,
+    fold: Fold,
+    group: list[ReadEvent],
+    tied: list[SecondEvent],
+    second: datetime,
+    by_arrival: frozenset[str],
+) -> None:
+    """Find the last event of the newest second and write its snapshot, or leave the object to a fetch."""
+    winner, proven = _winner(session, group[0], tied, second, by_arrival)
     if winner is None:
-        fold.ambiguous[group[0].claimed.object_key] = candidates[0]
+        fold.ambiguous[group[0].claimed.object_key] = second
         return
     fold.superseded.update(event.claimed.row_id for event in group if event.claimed.row_id != winner.row_id)
     if not proven:
-        fold.unproven.update(event.claimed.row_id for event in candidates)
-    _add_row(fold, candidates, winner, newest, proven=proven)
+        fold.unproven.update(event.claimed.row_id for event in group if event.claimed.created == second)
+    _add_row(fold, group, winner, second, proven=proven)
 
 
 def _of_second(group: list[ReadEvent], second: datetime) -> list[ReadEvent]:
@@ -83,16 +106,11 @@ def _others(stored: list[SecondEvent], group: list[ReadEvent]) -> list[SecondEve
 
 
 def _winner(
-    session: Session,
-    candidates: list[ReadEvent],
-    stored: list[SecondEvent],
-    second: datetime,
-    by_arrival: frozenset[str],
+    session: Session, one: ReadEvent, tied: list[SecondEvent], second: datetime, by_arrival: frozenset[str]
 ) -> tuple[SecondEvent | None, bool]:
-    tied = [event.in_second() for event in candidates] + stored
     if len(tied) == 1:
         return tied[0], True
-    kind, object_key = candidates[0].kind, candidates[0].claimed.object_key
+    kind, object_key = one.kind, one.claimed.object_key
     base = read_state_before(session, kind, object_key, second)
     winner = last_of_second(base, tied, kind.progress)
     if winner is not None:
@@ -100,8 +118,8 @@ def _winner(
     return (arrival_order(tied), False) if object_key in by_arrival else (None, False)
 
 
-def _add_row(fold: Fold, candidates: list[ReadEvent], winner: SecondEvent, version: datetime, *, proven: bool) -> None:
-    event = next((one for one in candidates if one.claimed.row_id == winner.row_id), candidates[0])
+def _add_row(fold: Fold, group: list[ReadEvent], winner: SecondEvent, version: datetime, *, proven: bool) -> None:
+    event = next((one for one in group if one.claimed.row_id == winner.row_id), group[0])
     kind, claimed = event.kind, event.claimed
     row = MirrorRow(
         account_id=claimed.account_id,

@@ -38,11 +38,11 @@ def last_of_second(
     Order: the result does not depend on the order of `events`; among equal snapshots the lowest row id stands for all.
     """
     candidates = _transitions(events)
+    ended = [event for event in candidates if event.ends]
+    if ended:
+        return ended[-1]
     if len({canonical(event.snapshot) for event in candidates}) == 1:
         return candidates[0]
-    ended = [event for event in candidates if event.ends]
-    if len(ended) == 1:
-        return ended[0]
     return _last_of_chain(base, candidates) or _furthest(candidates, progress)
 
 

@@ -92,7 +92,7 @@ def list_type_failures(session: Session, *, limit: int) -> list[TypeFailures]:
         .order_by(stopped.desc(), WebhookEvent.type)
         .limit(limit)
     )
-    return [TypeFailures(*row) for row in rows.tuples()]
+    return [TypeFailures(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def list_unfinished_lanes(session: Session) -> list[UnfinishedLane]:
     )
     return [
         UnfinishedLane(lane, events, started, crashes)
-        for lane, events, started, crashes in session.execute(statement).tuples()
+        for lane, events, started, crashes in session.execute(statement)
         if started is not None
     ]
 

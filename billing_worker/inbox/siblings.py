@@ -11,7 +11,7 @@ from sqlalchemy import select, text, tuple_
 from sqlalchemy.orm import Session
 
 from billing_worker.inbox.envelope import read_body, second_event
-from billing_worker.inbox.order import SecondEvent
+from billing_worker.inbox.order import SecondEvent, last_of_second
 from billing_worker.mirror.extract import ShapeError
 from billing_worker.mirror.registry import ObjectType
 from billing_worker.mirror.tables import table_of
@@ -30,22 +30,22 @@ _SECOND = text(
     SELECT e.id, e.event_id, e.type, p.body
     FROM billing.billing_webhook_events e
     JOIN billing.billing_webhook_payloads p ON p.event_row_id = e.id AND p.received_at = e.received_at
-    WHERE e.object_key = :key AND e.created = :second AND e.status = 'applied'
+    WHERE e.object_key = :key AND e.created = :second AND e.status = ANY(:statuses)
       AND e.source IN ('webhook', 'events_api', 'certify')
     ORDER BY e.id
     """
 )
 
-_BEFORE = text(
+_SECOND_BEFORE = text(
     """
-    SELECT e.created, p.body
-    FROM billing.billing_webhook_events e
-    JOIN billing.billing_webhook_payloads p ON p.event_row_id = e.id AND p.received_at = e.received_at
+    SELECT max(e.created) FROM billing.billing_webhook_events e
     WHERE e.object_key = :key AND e.created < :second AND e.status IN ('applied', 'pending')
-    ORDER BY e.created DESC, e.id DESC
-    LIMIT 1
+      AND e.source IN ('webhook', 'events_api', 'certify')
     """
 )
+
+MAX_SECONDS_BACK = 3
+"""How many shared seconds in a row are resolved to know the state before them."""
 
 
 def read_versions(
@@ -63,27 +63,36 @@ def read_versions(
 
 def read_second(session: Session, kind: ObjectType, object_key: str, second: datetime) -> list[SecondEvent]:
     """Read the applied events of an object in one second: they are ordered anew together with late ones."""
-    rows = session.execute(_SECOND, {"key": object_key, "second": second})
+    return _read_second(session, kind, object_key, second, ["applied"])
+
+
+def read_state_before(
+    session: Session, kind: ObjectType, object_key: str, second: datetime, *, back: int = MAX_SECONDS_BACK
+) -> Mapping[str, Any] | None:
+    """Read the object's state before a second, the known start of a chain; None where it is not known.
+
+    Events that are stored and not applied yet count as well: the state before is what the history says, not how far
+    the drain has come.
+    """
+    before = session.execute(_SECOND_BEFORE, {"key": object_key, "second": second}).scalar_one()
+    if before is None or back == 0:
+        return None
+    try:
+        events = _read_second(session, kind, object_key, before, ["applied", "pending"])
+    except ShapeError:
+        return None
+    if len(events) == 1:
+        return events[0].snapshot
+    base = read_state_before(session, kind, object_key, before, back=back - 1)
+    last = last_of_second(base, events, kind.progress)
+    return None if last is None else last.snapshot
+
+
+def _read_second(
+    session: Session, kind: ObjectType, object_key: str, second: datetime, statuses: Sequence[str]
+) -> list[SecondEvent]:
+    rows = session.execute(_SECOND, {"key": object_key, "second": second, "statuses": list(statuses)})
     return [
         second_event(row_id, event_id, event_type, kind, read_body(kind, bytes(body)))
         for row_id, event_id, event_type, body in rows
     ]
-
-
-def read_state_before(
-    session: Session, kind: ObjectType, object_key: str, second: datetime
-) -> Mapping[str, Any] | None:
-    """Read the object's state before a second, the known start of a chain; None where it is not known.
-
-    A second before with several events proves nothing by itself, so its last one counts only if it stands alone.
-    """
-    row = session.execute(_BEFORE, {"key": object_key, "second": second}).one_or_none()
-    if row is None:
-        return None
-    created, body = row
-    if len(read_second(session, kind, object_key, created)) > 1:
-        return None
-    try:
-        return read_body(kind, bytes(body))[0]
-    except ShapeError:
-        return None
