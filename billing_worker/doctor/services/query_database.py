@@ -54,7 +54,7 @@ def query_database(unit_of_work: UnitOfWork, sql: str, *, limit: int, write: boo
         with unit_of_work.transaction() as session:
             _restrict(session, write=write)
             watched = _find_tables(session) if write else {}
-            results = [_run(session.connection(), statement, limit) for statement in statements]
+            results = [_run(session.connection(), each, limit, write=write) for each in statements]
             if write:
                 _refuse_touched(session, watched)
     except DBAPIError as error:
@@ -71,9 +71,9 @@ def _restrict(session: Session, *, write: bool) -> None:
         session.execute(text("SET TRANSACTION READ ONLY"))
 
 
-def _run(connection: Connection, statement: Statement, limit: int) -> StatementResult:
+def _run(connection: Connection, statement: Statement, limit: int, *, write: bool) -> StatementResult:
     options: dict[str, Any] = {"no_parameters": True}
-    if statement.verb in CURSOR_READING:
+    if statement.verb in CURSOR_READING and not write:  # a cursor takes no WITH that changes rows
         options |= {"stream_results": True, "max_row_buffer": limit + 1}
     with connection.exec_driver_sql(statement.sql, execution_options=options) as result:
         if not result.returns_rows:
@@ -96,7 +96,7 @@ def _find_tables(session: Session) -> dict[int, str]:
         text("SELECT oid::bigint, relname FROM pg_class WHERE oid = ANY(CAST(:names AS regclass[]))"),
         {"names": [f"billing.{name}" for name in MONEY_TABLES]},
     )
-    return dict(rows.tuples().all())
+    return {row.oid: row.relname for row in rows}
 
 
 def _refuse_touched(session: Session, watched: dict[int, str]) -> None:
