@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -147,3 +148,25 @@ def test_logs_are_shown_as_written_in_a_pipe(nself: Nself) -> None:
     wrong = nself("logs", "mail", "--since", "yesterday")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "2026-01-30" in wrong.stderr
+
+
+def test_a_program_that_cannot_run_is_told_with_where_to_look_and_not_waited_for(nself: Nself) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+
+        result = nself("start", "receiver", BILLING_RECEIVER_PORT=str(stranger.getsockname()[1]))
+
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.splitlines()[-1] == (
+        "receiver did not become ready: it ended 3 times; `nself logs receiver --tail 50` says why"
+    )
+    assert states(nself, "postgres", "redis") == {"postgres": "running", "redis": "running"}
+
+
+def test_settings_that_cannot_work_are_told_before_anything_starts(nself: Nself) -> None:
+    result = nself("start", STRIPE_MAX_RETRIES="many")
+
+    assert result.returncode == 2
+    assert "STRIPE_MAX_RETRIES" in result.stderr
+    assert not nself.home.exists()
