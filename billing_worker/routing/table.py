@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from billing_worker.domains.dunning.handlers import on_invoice_closed, on_invoice_paid, on_invoice_payment_failed
+from billing_worker.domains.dunning.handlers import (
+    on_customer_updated,
+    on_invoice_closed,
+    on_invoice_paid,
+    on_invoice_payment_failed,
+    on_subscription_updated,
+)
 from billing_worker.domains.payments.handlers import (
     on_charge_refunded,
     on_charge_succeeded,
@@ -24,6 +30,8 @@ DISPATCHER = Dispatcher(
         "charge.refund.updated": (on_refund,),
         "charge.dispute.funds_withdrawn": (on_dispute_funds_withdrawn,),
         "charge.dispute.funds_reinstated": (on_dispute_funds_reinstated,),
+        "customer.updated": (on_customer_updated,),
+        "customer.subscription.updated": (on_subscription_updated,),
         "invoice.payment_failed": (on_invoice_payment_failed,),
         "invoice.paid": (on_invoice_paid,),
         "invoice.voided": (on_invoice_closed,),

@@ -6,6 +6,7 @@ from billing_worker.kernel.events import EffectDraft, EventView
 
 PLAN_RETRY = "dunning.plan_retry"
 SETTLE = "dunning.settle"
+RESUME = "dunning.resume"
 
 
 def on_invoice_payment_failed(event: EventView) -> list[EffectDraft]:
@@ -42,6 +43,28 @@ def on_invoice_paid(event: EventView) -> list[EffectDraft]:
 def on_invoice_closed(event: EventView) -> list[EffectDraft]:
     """End the chase: the invoice was voided or written off."""
     return _settle(event, is_paid=False)
+
+
+def on_customer_updated(event: EventView) -> list[EffectDraft]:
+    """Try again at once when the customer has another default payment method."""
+    before = (event.previous.get("invoice_settings") or {}) if "invoice_settings" in event.previous else {}
+    after = (event.data.get("invoice_settings") or {}).get("default_payment_method")
+    if "default_payment_method" not in before or after is None:
+        return []
+    return [_resume(event, event.object_id, None)]
+
+
+def on_subscription_updated(event: EventView) -> list[EffectDraft]:
+    """Try again at once when the subscription has another payment method."""
+    is_new = "default_payment_method" in event.previous and event.data.get("default_payment_method") is not None
+    return [_resume(event, event.customer_id, event.object_id)] if is_new and event.customer_id else []
+
+
+def _resume(event: EventView, customer_id: str | None, subscription_id: str | None) -> EffectDraft:
+    changed_at = int(event.created.timestamp())
+    payload = {"subscription": subscription_id, "changed_at": changed_at}
+    key = f"new_payment_method:{event.object_id}:{changed_at}"
+    return EffectDraft(key, RESUME, event.object_key, customer_id, payload)
 
 
 def _settle(event: EventView, *, is_paid: bool) -> list[EffectDraft]:

@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.payments.models import PaymentRetry, QueuedPayment, Transaction
-from billing_worker.domains.payments.states import OPEN_RETRIES, QueueStatus
+from billing_worker.domains.payments.states import OPEN_RETRIES, QueueStatus, RetryStatus
 from billing_worker.effects.intents import ENDED, Intent, IntentStatus
 from billing_worker.mirror.tables import table_of
 
@@ -44,6 +44,30 @@ def lock_open_retries(session: Session, account_id: str, invoice_id: str) -> Seq
         .order_by(PaymentRetry.id)
         .with_for_update()
     ).all()
+
+
+def lock_waiting_retries(
+    session: Session, account_id: str, customer_id: str, *, subscription_id: str | None, failed_before: datetime
+) -> Sequence[PaymentRetry]:
+    """Lock a customer's retries that wait and are not in the payment queue."""
+    queued = select(QueuedPayment.invoice_id).where(
+        QueuedPayment.account_id == account_id, QueuedPayment.status == QueueStatus.QUEUED
+    )
+    statement = (
+        select(PaymentRetry)
+        .where(
+            PaymentRetry.account_id == account_id,
+            PaymentRetry.customer_id == customer_id,
+            PaymentRetry.status == RetryStatus.WAITING,
+            PaymentRetry.failed_at <= failed_before,
+            PaymentRetry.invoice_id.not_in(queued.where(QueuedPayment.invoice_id.is_not(None))),
+        )
+        .order_by(PaymentRetry.id)
+        .with_for_update()
+    )
+    if subscription_id is not None:
+        statement = statement.where(PaymentRetry.subscription_id == subscription_id)
+    return session.scalars(statement).all()
 
 
 def count_failures(session: Session, account_id: str, invoice_id: str, *, before: datetime) -> int:

@@ -41,30 +41,18 @@ def create_intent(
     Raises: IntentConflictError when it is there with another operation or other parameters.
     """
     operation_named(operation)
-    intent_id = uuid4()
     stored = {"path": dict(path_ids or {}), "body": {k: v for k, v in parameters.items() if v is not None}}
-    session.execute(
-        insert(Intent)
-        .values(
-            id=intent_id,
-            account_id=account_id,
-            intent_key=intent_key,
-            operation=operation,
-            priority=priority,
-            parameters=stored,
-            api_version=API_VERSION,
-            customer_id=customer_id,
-            parent_key=parent_key,
-            generation=1,
-            idempotency_key=idempotency_key_of(intent_id, 1),
-            status=IntentStatus.PENDING,
-            attempts=0,
-            detail="",
-            next_attempt_at=now + GRACE,
-            created_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=[Intent.account_id, Intent.intent_key])
+    new = Intent(
+        id=uuid4(),
+        account_id=account_id,
+        intent_key=intent_key,
+        operation=operation,
+        priority=priority,
+        parameters=stored,
+        customer_id=customer_id,
+        parent_key=parent_key,
     )
+    _insert(session, new, now)
     intent = session.scalars(
         select(Intent).where(Intent.account_id == account_id, Intent.intent_key == intent_key)
     ).one()
@@ -74,3 +62,28 @@ def create_intent(
             "use another idempotency key for another payment"
         )
     return intent.id
+
+
+def _insert(session: Session, new: Intent, now: datetime) -> None:
+    session.execute(
+        insert(Intent)
+        .values(
+            id=new.id,
+            account_id=new.account_id,
+            intent_key=new.intent_key,
+            operation=new.operation,
+            priority=new.priority,
+            parameters=new.parameters,
+            api_version=API_VERSION,
+            customer_id=new.customer_id,
+            parent_key=new.parent_key,
+            generation=1,
+            idempotency_key=idempotency_key_of(new.id, 1),
+            status=IntentStatus.PENDING,
+            attempts=0,
+            detail="",
+            next_attempt_at=now + GRACE,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[Intent.account_id, Intent.intent_key])
+    )

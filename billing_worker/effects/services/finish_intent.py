@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -56,6 +57,14 @@ def finish_intent(
         intent.finished_at = now
     else:
         _schedule_next(intent, now)
+    _log_run(intent)
+    outcome = stored_outcome(intent)
+    if isinstance(result, Retrieved):
+        return replace(outcome, data=result.data, snapshot_row_id=snapshot_row_id)
+    return outcome
+
+
+def _log_run(intent: Intent) -> None:
     _log.info(
         "intent_ran",
         intent_id=str(intent.id),
@@ -65,17 +74,6 @@ def finish_intent(
         generation=intent.generation,
         attempts=intent.attempts,
         error_code=intent.error_code,
-    )
-    outcome = stored_outcome(intent)
-    if not isinstance(result, Retrieved):
-        return outcome
-    return IntentOutcome(
-        status=outcome.status,
-        stripe_id=outcome.stripe_id,
-        stripe_status=outcome.stripe_status,
-        detail=outcome.detail,
-        data=result.data,
-        snapshot_row_id=snapshot_row_id,
     )
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.payments.rules import JITTER
@@ -12,6 +15,7 @@ from billing_worker.switches.services.set_switch import set_switch
 from billing_worker.switches.states import SwitchName
 from tests.integration.payments.conftest import Shop
 from tests.support.deliveries import rows
+from tests.support.stripe_sandbox import follow
 
 RETRIES = (
     "SELECT attempt_count, decline_code, decision, status, due_at - failed_at FROM billing_payment_retries ORDER BY id"
@@ -98,6 +102,69 @@ def test_a_hard_decline_waits_for_the_customer_and_is_settled_by_their_payment(s
     shop.catch_up()
     first = "SELECT status FROM billing_payment_retries WHERE invoice_id = :id"
     assert rows(session, first, id=invoice) == [("recovered",)]
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("pm_card_visa_chargeDeclinedLostCard", "lost_card"),
+        ("pm_card_authenticationRequired", "authentication_required"),
+    ],
+)
+def test_a_new_default_card_is_charged_at_once(shop: Shop, session: Session, method: str, code: str) -> None:
+    customer, invoice = renew_with_declined_card(shop, method)
+    shop.catch_up()
+    shop.collect()
+    assert [row[1:4] for row in rows(session, RETRIES)] == [(code, "wait_for_customer", "waiting")]
+    shop.sandbox.advance(days=2)
+    shop.sandbox.use_method(customer, "pm_card_visa")
+    shop.catch_up()
+    assert shop.collect() == {"recovered": 1, "held": 0}
+    assert shop.sandbox.api("GET", f"invoices/{invoice}")["status"] == "paid"
+    shop.catch_up()
+    assert shop.collect() == {"held": 0}
+    assert payments_of(shop, invoice)[-1:] == ["succeeded"]
+    assert payments_of(shop, invoice).count("succeeded") == 1
+
+
+def test_a_refusal_for_want_of_a_card_waits_and_the_next_card_is_charged(shop: Shop, session: Session) -> None:
+    customer, invoice = renew_with_declined_card(shop, "pm_card_visa_chargeDeclined")
+    shop.catch_up()
+    shop.collect()
+    for card in shop.sandbox.listed("payment_methods", customer=customer):
+        shop.sandbox.api("POST", f"payment_methods/{card['id']}/detach")
+    advance_to_due(shop, session)
+    assert shop.collect() == {"waiting": 1, "held": 0}
+    [(_, _, decision, status, due_in)] = rows(session, RETRIES)
+    assert (decision, status, due_in) == ("wait_for_customer", "waiting", None)
+    assert rows(session, INTENTS) == [("invoices.pay", "failed", 1, None)]
+    shop.sandbox.advance(hours=1)
+    shop.sandbox.use_method(customer, "pm_card_visa")
+    shop.catch_up()
+    assert shop.collect() == {"recovered": 1, "held": 0}
+    assert [row[1] for row in rows(session, INTENTS)] == ["failed", "succeeded"]
+    assert payments_of(shop, invoice) == ["failed", "succeeded"]
+
+
+def test_two_collectors_at_once_charge_once(shop: Shop, session: Session) -> None:
+    customer, invoice = renew_with_declined_card(shop, "pm_card_visa_chargeDeclined")
+    shop.catch_up()
+    shop.collect()
+    [(due_at,)] = rows(session, "SELECT due_at FROM billing_payment_retries")
+    shop.sandbox.control("clock", {"to": int(due_at.timestamp()) + 1})
+    shop.sandbox.use_method(customer, "pm_card_visa")
+    follow(shop.clock, shop.sandbox)
+    barrier = threading.Barrier(3)
+
+    def collect() -> dict[str, object]:
+        barrier.wait()
+        return shop.collect()
+
+    with ThreadPoolExecutor(3) as pool:
+        ended = [future.result() for future in [pool.submit(collect) for _ in range(3)]]
+    assert sorted(str(one.get("recovered", 0)) for one in ended) == ["0", "0", "1"]
+    assert payments_of(shop, invoice) == ["failed", "succeeded"]
+    assert rows(session, "SELECT count(*) FROM billing_intents") == [(1,)]
 
 
 def test_retries_end_as_given_up_and_later_failures_plan_nothing(shop: Shop, session: Session) -> None:

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from billing_worker.domains.dunning.handlers import on_invoice_closed, on_invoice_paid, on_invoice_payment_failed
+from billing_worker.domains.dunning.handlers import (
+    on_customer_updated,
+    on_invoice_closed,
+    on_invoice_paid,
+    on_invoice_payment_failed,
+    on_subscription_updated,
+)
 from billing_worker.domains.dunning.rules import check_ours_to_chase
 from billing_worker.kernel.events import EventView
 
@@ -75,3 +81,36 @@ def test_what_is_not_ours_to_chase_is_left_alone_with_a_reason(
 def test_an_open_or_unknown_invoice_is_ours(status: str | None) -> None:
     failure = {"next_payment_attempt": None, "billing_reason": "subscription_cycle"}
     assert check_ours_to_chase(failure, collector="nself", invoice_status=status) is None
+
+
+def changed(object_type: str, data: dict[str, Any], previous: dict[str, Any]) -> EventView:
+    key = f"/{object_type}/x_1"
+    return EventView(1, "", "evt_1", "x", object_type, "x_1", key, "cus_1", CREATED, {"id": "x_1", **data}, previous)
+
+
+def test_a_new_default_payment_method_hastens_the_customers_retries_once() -> None:
+    after = {"invoice_settings": {"default_payment_method": "pm_2"}}
+    before: dict[str, Any] = {"invoice_settings": {"default_payment_method": None}}
+    [draft] = on_customer_updated(changed("customer", after, before))
+    assert (draft.key, draft.kind, draft.customer_id) == (f"new_payment_method:x_1:{AT}", "dunning.resume", "x_1")
+    assert draft.payload == {"subscription": None, "changed_at": AT}
+    [of_one] = on_subscription_updated(
+        changed("subscription", {"default_payment_method": "pm_2"}, {"default_payment_method": "pm_1"})
+    )
+    assert (of_one.customer_id, of_one.payload) == ("cus_1", {"subscription": "x_1", "changed_at": AT})
+
+
+@pytest.mark.parametrize(
+    ("data", "previous"),
+    [
+        ({"invoice_settings": {"default_payment_method": "pm_1"}, "name": "b"}, {"name": "a"}),
+        ({"invoice_settings": {"default_payment_method": "pm_1"}}, {"invoice_settings": {"footer": None}}),
+        ({"invoice_settings": {"default_payment_method": None}}, {"invoice_settings": {"default_payment_method": "p"}}),
+        ({"default_payment_method": None}, {"default_payment_method": "pm_1"}),
+        ({"default_payment_method": "pm_1"}, {"status": "active"}),
+        ({}, {"invoice_settings": None}),
+    ],
+)
+def test_other_changes_hasten_nothing(data: dict[str, Any], previous: dict[str, Any]) -> None:
+    assert on_customer_updated(changed("customer", data, previous)) == []
+    assert on_subscription_updated(changed("subscription", data, previous)) == []

@@ -51,7 +51,7 @@ def collect_due_payments(unit_of_work: UnitOfWork, collector: Collector) -> Mapp
     the invoice's event carries no code, and nobody else's payment of the meantime must be collected twice.
     Phases: claim (one transaction per batch); then for each retry: read at Stripe, decide or start its intent
     (committed), call, settle (committed).
-    Idempotent by: the retry's row, and the intent key `pay_invoice:<invoice>:<attempt>:<failed at>`.
+    Idempotent by: the retry's row, and the intent key `pay_invoice:<invoice>:<attempt>:<due at>`.
     """
     counts: Counter[str] = Counter()
     while True:

@@ -27,7 +27,7 @@ def pay_retry(
 
     Phases: intent stored and retry marked (committed), call, settled (committed); with the payment queue on, the
     payment is stored there instead, once.
-    Idempotent by: the payment's key, which names the failure it answers.
+    Idempotent by: the payment's key, which names the invoice, the failure it answers and the plan.
     """
     intent_id = _start(unit_of_work, retry, board=board)
     if intent_id is None:
@@ -38,7 +38,9 @@ def pay_retry(
 
 
 def _start(unit_of_work: UnitOfWork, retry: PaymentRetry, *, board: SwitchBoard) -> UUID | None:
-    key = f"pay_invoice:{retry.invoice_id}:{retry.attempt_count}:{int(retry.failed_at.timestamp())}"
+    # The plan's time tells a second try after a refusal (a new card) from a repetition after a crash.
+    planned_for = retry.due_at or retry.failed_at
+    key = f"pay_invoice:{retry.invoice_id}:{retry.attempt_count}:{int(planned_for.timestamp())}"
     parent_key = object_key(retry.account_id, "invoice", retry.invoice_id)
     with unit_of_work.transaction() as session:
         now = unit_of_work.now()
