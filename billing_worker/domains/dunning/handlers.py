@@ -30,6 +30,7 @@ def on_invoice_payment_failed(event: EventView) -> list[EffectDraft]:
         "subscription": subscription.get("id") if isinstance(subscription, dict) else subscription,
         "next_payment_attempt": invoice.get("next_payment_attempt"),
         "billing_reason": invoice.get("billing_reason"),
+        "collection_method": invoice.get("collection_method"),
     }
     key = f"payment_failed:{event.object_id}:{attempt_count}:{failed_at}"
     return [EffectDraft(key, PLAN_RETRY, event.object_key, event.customer_id, payload)]

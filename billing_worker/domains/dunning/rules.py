@@ -14,6 +14,8 @@ def check_ours_to_chase(failure: Mapping[str, Any], *, collector: str, invoice_s
         return "Stripe collects (BILLING_COLLECTOR=stripe)"
     if failure.get("next_payment_attempt") is not None:
         return "Stripe retries this invoice itself: two collectors never chase one invoice"
+    if failure.get("collection_method") == "send_invoice":
+        return "the invoice is the customer's to pay (collection_method=send_invoice)"
     if failure.get("billing_reason") == "subscription_create":
         return "the first invoice of a subscription is the customer's to pay, on session, within 23 hours"
     if invoice_status in SETTLED:

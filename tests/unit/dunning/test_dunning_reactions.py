@@ -41,6 +41,7 @@ def test_a_failed_payment_is_keyed_by_invoice_attempt_and_second() -> None:
         "subscription": "sub_1",
         "next_payment_attempt": None,
         "billing_reason": "subscription_cycle",
+        "collection_method": None,
     }
 
 
@@ -67,6 +68,7 @@ def test_the_end_of_an_invoice_settles_its_retries_once_per_way_of_ending() -> N
         ({}, "stripe", "open", "Stripe collects"),
         ({"next_payment_attempt": 17}, "nself", "open", "two collectors never chase one invoice"),
         ({"billing_reason": "subscription_create"}, "nself", "open", "within 23 hours"),
+        ({"collection_method": "send_invoice"}, "nself", "open", "the customer's to pay"),
         ({}, "nself", "paid", "paid already"),
         ({}, "nself", "void", "void already"),
     ],
