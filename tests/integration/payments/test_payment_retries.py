@@ -273,7 +273,7 @@ def test_the_ledger_has_each_charge_and_refund_once(shop: Shop, session: Session
     first = shop.sandbox.api("POST", "refunds", charge=charge["id"], amount=700)
     second = shop.sandbox.api("POST", "refunds", charge=charge["id"], amount=300)
     shop.catch_up()
-    ledger = "SELECT transaction_key, amount_minor, currency, charge_id FROM billing_transactions ORDER BY id"
+    ledger = "SELECT transaction_key, amount_minor, currency, charge_id FROM billing_transactions ORDER BY 2 DESC"
     assert rows(session, ledger) == [
         (f"charge:{charge['id']}", 2500, "usd", charge["id"]),
         (f"refund:{first['id']}", 700, "usd", charge["id"]),
