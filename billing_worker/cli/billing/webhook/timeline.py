@@ -27,7 +27,7 @@ else:
 def command(invocation: Invocation, object_id: str, limit: int, *, as_json: bool) -> None:
     """Show an object's events in Stripe's order and what became of each.
 
-    `superseded` ones arrived after a newer state was known: their facts count, their snapshot changed nothing.
+    A `superseded` one's snapshot was not written, because a newer one was there; what it tells counts all the same.
     """
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
         events = reports.list_matching(session, reports.EventFilter(object_id=object_id), limit=limit)
