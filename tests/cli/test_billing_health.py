@@ -14,8 +14,8 @@ from tests.cli.nself import Nself
 STOPPED = (
     (
         "INSERT INTO billing_webhook_events (event_id, type, object_key, lane, created, received_at, last_delivery_at, "
-        "status, reason, detail, finished_at) SELECT 'evt_' || n, 'invoice.paid', '/invoice/in_1', 3, now(), now(), now(), "
-        "'failed', 'attempts_exhausted', 'ValueError: no ' || n, clock_timestamp() - n * interval '1 minute' "
+        "status, reason, detail, finished_at) SELECT 'evt_' || n, 'invoice.paid', '/invoice/in_1', 3, now(), now(), "
+        "now(), 'failed', 'attempts_exhausted', 'ValueError: no ' || n, clock_timestamp() - n * interval '1 minute' "
         "FROM generate_series(1, 3) n"
     ),
     (
