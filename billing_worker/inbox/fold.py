@@ -11,7 +11,13 @@ from sqlalchemy.orm import Session
 
 from billing_worker.inbox.envelope import ReadEvent
 from billing_worker.inbox.order import SecondEvent, arrival_order, last_of_second
-from billing_worker.inbox.siblings import Version, read_second, read_state_before, read_versions
+from billing_worker.inbox.siblings import (
+    Version,
+    is_newer_waiting,
+    read_second,
+    read_state_before,
+    read_versions,
+)
 from billing_worker.mirror.apply import MirrorRow
 
 
@@ -84,6 +90,10 @@ def _settle(
 ) -> None:
     """Find the last event of the newest second and write its snapshot, or leave the object to a fetch."""
     winner, proven = _winner(session, group[0], tied, second, by_arrival)
+    if winner is None and is_newer_waiting(session, group[0].claimed.object_key, second):
+        # A newer row, perhaps the answer of a fetch, is stored behind this batch: the second is only passed through.
+        fold.superseded.update(event.claimed.row_id for event in group)
+        return
     if winner is None:
         fold.ambiguous[group[0].claimed.object_key] = second
         return

@@ -35,7 +35,7 @@ class InboxCounts:
 
 def count_inbox(session: Session) -> InboxCounts:
     """Count the whole inbox by state."""
-    rows = session.execute(select(WebhookEvent.status, func.count()).group_by(WebhookEvent.status)).tuples()
+    rows = session.execute(select(WebhookEvent.status, func.count()).group_by(WebhookEvent.status))
     by_status = {status.value: 0 for status in EventStatus} | {status.value: count for status, count in rows}
     superseded, unproven, redelivered, snapshots = session.execute(
         text(

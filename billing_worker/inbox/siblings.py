@@ -61,6 +61,15 @@ def read_versions(
     return {(account, object_id): Version(version, row_id) for account, object_id, version, row_id in rows}
 
 
+def is_newer_waiting(session: Session, object_key: str, second: datetime) -> bool:
+    """Say whether a newer event or snapshot of the object is stored and still to be applied."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM billing.billing_webhook_events "
+        "WHERE object_key = :key AND created > :second AND status = 'pending')"
+    )
+    return bool(session.execute(statement, {"key": object_key, "second": second}).scalar_one())
+
+
 def read_second(session: Session, kind: ObjectType, object_key: str, second: datetime) -> list[SecondEvent]:
     """Read the applied events of an object in one second: they are ordered anew together with late ones."""
     return _read_second(session, kind, object_key, second, ["applied"])

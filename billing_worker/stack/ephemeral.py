@@ -111,8 +111,9 @@ def _redis(directory: Path, environ: Mapping[str, str], *, durable: bool) -> Ite
     password = secrets.token_urlsafe(24)
 
     def command(port: int) -> list[str]:
-        folder = make_private_folder(directory / "redis")
-        return redis_command(binary, write_redis_configuration(folder, port=port, password=password, durable=durable))
+        data = directory / "redis"
+        configuration = write_redis_configuration(directory, data=data, port=port, password=password, durable=durable)
+        return redis_command(binary, configuration, data=data)
 
     with _started(
         "Redis",

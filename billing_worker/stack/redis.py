@@ -10,16 +10,18 @@ import redis
 
 from billing_worker.stack.ports import LOOPBACK
 from billing_worker.stack.postgres import BOUND
-from billing_worker.stack.private_files import make_private_folder, write_private
+from billing_worker.stack.private_files import write_private
 from billing_worker.stack.readiness import wait_until_ready
 
 START_TIMEOUT_SECONDS = 30
 """Loading a large append-only file."""
 
 
-def write_redis_configuration(folder: Path, *, port: int, password: str, durable: bool = True) -> Path:
-    """Write the server's configuration file, mode 600 because it holds the password, and return its place."""
-    data = make_private_folder(folder / "data")
+def write_redis_configuration(folder: Path, *, data: Path, port: int, password: str, durable: bool = True) -> Path:
+    """Write the server's configuration file, mode 600 because it holds the password, and return its place.
+
+    Shape: `data` is apart from the configuration: it may be deleted, and the next start makes it anew.
+    """
     lines = (
         f"bind {LOOPBACK}",
         f"port {port}",
@@ -38,9 +40,9 @@ def write_redis_configuration(folder: Path, *, port: int, password: str, durable
     return path
 
 
-def redis_command(binary: Path, configuration: Path) -> list[str]:
+def redis_command(binary: Path, configuration: Path, *, data: Path) -> list[str]:
     """Return the server's command line, bound to the life of whoever executes it."""
-    bound = [sys.executable, "-I", "-S", str(BOUND), "--death-signal", "TERM"]
+    bound = [sys.executable, "-I", "-S", str(BOUND), "--death-signal", "TERM", "--folder", str(data)]
     return [*bound, "--", str(binary), str(configuration)]
 
 

@@ -148,9 +148,14 @@ def _server_commands(
             tell(f"created a PostgreSQL cluster in {cluster.data}")
         commands["postgres"] = cluster.command(state.ports["postgres"])
     if "redis" in parts.embedded:
-        folder = make_private_folder(home.root / "redis")
-        configuration = write_redis_configuration(folder, port=state.ports["redis"], password=state.passwords["redis"])
-        commands["redis"] = redis_command(find_redis(sources.process), configuration)
+        data = home.root / "redis"
+        configuration = write_redis_configuration(
+            make_private_folder(home.root / "run"),
+            data=data,
+            port=state.ports["redis"],
+            password=state.passwords["redis"],
+        )
+        commands["redis"] = redis_command(find_redis(sources.process), configuration, data=data)
     return commands
 
 

@@ -84,5 +84,5 @@ def lock_access(
 
 def count_access(session: Session) -> dict[Access, int]:
     """Count customers by access."""
-    rows = session.execute(select(CustomerAccess.access, func.count()).group_by(CustomerAccess.access)).tuples()
-    return dict(rows.all())
+    rows = session.execute(select(CustomerAccess.access, func.count()).group_by(CustomerAccess.access))
+    return {access: count for access, count in rows}  # noqa: C416 - dict() of rows is untyped

@@ -102,6 +102,10 @@ def _fetch(unit_of_work: UnitOfWork, gateway: Retrieving, parked: ParkedForFetch
         return
     with unit_of_work.transaction() as session:
         now = unit_of_work.now()
+        if answer.data.get("deleted") is True:
+            # Only a stub is left at Stripe. The deletion's own event holds the last full state and ends every second.
+            _settle_by_arrival(session, parked, now, "deleted at Stripe")
+            return
         if parked.second is not None and answer.observed_at <= parked.second:
             # Stripe's clock has not passed the second yet: this answer could miss an event of it.
             session.execute(_LATER, {"key": parked.object_key, "until": now + _FIRST_BACKOFF, "detail": "too early"})

@@ -185,14 +185,21 @@ def count_unfinished(session: Session, now: datetime) -> int:
 
 
 def list_runs(
-    session: Session, *, statuses: Collection[RunStatus] = (), job: str | None = None, limit: int = 100
+    session: Session,
+    *,
+    statuses: Collection[RunStatus] = (),
+    job: str | None = None,
+    limit: int = 100,
+    only_idle: bool = False,
 ) -> Sequence[ScheduleRun]:
-    """Read runs, the newest slot first."""
+    """Read runs, the newest slot first; `only_idle` leaves out those that hold a lease."""
     statement = select(ScheduleRun).order_by(ScheduleRun.due_at.desc(), ScheduleRun.job).limit(limit)
     if statuses:
         statement = statement.where(ScheduleRun.status.in_(statuses))
     if job is not None:
         statement = statement.where(ScheduleRun.job == job)
+    if only_idle:
+        statement = statement.where(*_are_idle(statuses, job))
     return session.execute(statement).scalars().all()
 
 

@@ -17,3 +17,6 @@ class RunStatus(StrEnum):
 
 OPEN = (RunStatus.DUE, RunStatus.RUNNING)
 ENDED = (RunStatus.DONE, RunStatus.FAILED, RunStatus.SKIPPED)
+
+STUCK = "stuck"
+"""What operators call a running run that holds no lease any more: its worker is gone, another will take it up."""

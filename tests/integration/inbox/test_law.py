@@ -63,6 +63,10 @@ class Truth:
 
     def __init__(self, history: History) -> None:
         self._objects = {one["data"]["object"]["id"]: one["data"]["object"] for one in history}
+        for one in history:
+            if one["type"] == "customer.deleted":
+                gone = one["data"]["object"]["id"]
+                self._objects[gone] = {"id": gone, "object": "customer", "deleted": True}
 
     def retrieve(self, object_type: str, object_id: str, *, account_id: str = "") -> Retrieved:
         assert object_type in {"customer", "subscription"}

@@ -132,10 +132,11 @@ class OwnRedis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        configuration = write_redis_configuration(self._folder, port=self._port, password="password", durable=True)
+        data = self._folder / "redis"
+        configuration = write_redis_configuration(self._folder, data=data, port=self._port, password="password")
         with (self._folder / "redis.log").open("ab") as output:
             self._process = subprocess.Popen(
-                redis_command(find_redis(os.environ), configuration),
+                redis_command(find_redis(os.environ), configuration, data=data),
                 env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
                 stdout=output,
                 stderr=output,

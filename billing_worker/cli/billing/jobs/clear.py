@@ -12,7 +12,7 @@ from billing_worker.cli._invocation import Invocation, pass_invocation
 from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli._options import confirm, dry_run_option, json_option, reason_option, yes_option
 from billing_worker.cli._output import show_rows
-from billing_worker.worker.ledger.states import RunStatus
+from billing_worker.worker.ledger.states import STUCK, RunStatus
 from schedules import JOBS
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ else:
 
 @click.command()
 @click.option(
-    "--status", type=click.Choice([status.value for status in RunStatus]), required=True, help="Runs in this state."
+    "--status",
+    type=click.Choice([*(status.value for status in RunStatus), STUCK]),
+    required=True,
+    help="Runs in this state.",
 )
 @click.option("--type", "job", type=click.Choice([*JOBS]), help="Only runs of this job.")
 @dry_run_option
@@ -50,13 +53,13 @@ def command(
     Nothing is run by this. Work that is still due is found by its own rows, and the next slot runs as ever.
     """
     with open_unit_of_work(invocation) as unit_of_work:
-        wanted = RunStatus(status)
+        wanted = RunStatus.RUNNING if status == STUCK else RunStatus(status)
         now, actor = unit_of_work.now(), rules.name_actor()
         if dry_run:
             with unit_of_work.transaction() as session:
                 found = clear_runs.clear_runs(session, status=wanted, job=job, actor=actor, now=now, dry_run=True)
         else:
-            if wanted is not RunStatus.FAILED:
+            if status not in {RunStatus.FAILED, STUCK}:
                 confirm(f"Runs that are {status} would still be done. Skip them?", yes=yes)
             with audited(unit_of_work, context, reason=reason), unit_of_work.transaction() as session:
                 found = clear_runs.clear_runs(session, status=wanted, job=job, actor=actor, now=now)

@@ -11,7 +11,7 @@ from billing_worker.cli._invocation import Invocation, pass_invocation
 from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli._options import json_option, limit_option
 from billing_worker.cli._output import show_rows
-from billing_worker.worker.ledger.states import RunStatus
+from billing_worker.worker.ledger.states import STUCK, RunStatus
 from schedules import JOBS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ else:
 @click.option(
     "--status",
     "statuses",
-    type=click.Choice([status.value for status in RunStatus]),
+    type=click.Choice([*(status.value for status in RunStatus), STUCK]),
     multiple=True,
     help="Only runs in this state.",
 )
@@ -35,7 +35,8 @@ else:
 def command(invocation: Invocation, *, statuses: tuple[str, ...], job: str | None, limit: int, as_json: bool) -> None:
     """List scheduled runs, the newest slot first."""
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-        runs = queries.list_runs(session, statuses=[RunStatus(status) for status in statuses], job=job, limit=limit)
+        wanted = {RunStatus.RUNNING if status == STUCK else RunStatus(status) for status in statuses}
+        runs = queries.list_runs(session, statuses=wanted, job=job, limit=limit, only_idle=STUCK in statuses)
     rows = [
         {
             "job": run.job,
