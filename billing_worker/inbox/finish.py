@@ -38,8 +38,8 @@ _FINISH = text(
     UPDATE billing.billing_webhook_events e
     SET status = o.status, superseded = o.superseded, order_unproven = o.order_unproven, reason = o.reason,
         detail = o.detail, finished_at = :now, next_attempt_at = NULL,
-        waited_ms = least(greatest(extract(epoch FROM CAST(:now AS timestamptz) - e.received_at) * 1000, 0),
-                          2147483647),
+        waited_ms = coalesce(e.waited_ms, least(greatest(
+            extract(epoch FROM CAST(:now AS timestamptz) - e.received_at) * 1000, 0), 2147483647)),
         applied_ms = :applied_ms
     FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:superseded AS boolean[]),
                 CAST(:unproven AS boolean[]), CAST(:reasons AS text[]), CAST(:details AS text[]))

@@ -130,6 +130,21 @@ def test_a_selection_is_replayed_in_batches_and_ends_where_it_was(unit_of_work: 
 
 
 @pytest.mark.usefixtures("stored")
+def test_a_replay_long_after_does_not_look_like_a_long_wait(
+    unit_of_work: UnitOfWork, session: Session, clock: FixedClock
+) -> None:
+    before = reports.list_timings(session, since=NOW, limit=1)
+    session.rollback()
+    clock.advance(timedelta(days=1))
+    replay_selection(unit_of_work, ReplaySelection(event_ids=("evt_1",)), wake=lambda _lane: None)
+    rows(session, "UPDATE billing_webhook_events SET status = 'discarded' WHERE event_id = 'evt_7' RETURNING 1")
+    session.commit()
+    drain(unit_of_work, RecordingReactions())
+    [after] = reports.list_timings(session, since=NOW, limit=1)
+    assert (after.events, after.waited_max_ms) == (before[0].events, before[0].waited_max_ms) == (5, 0)
+
+
+@pytest.mark.usefixtures("stored")
 def test_replaying_everything_by_mistake_is_refused(unit_of_work: UnitOfWork, session: Session) -> None:
     before = rows(session, "SELECT event_id, status FROM billing_webhook_events ORDER BY id")
     session.rollback()
