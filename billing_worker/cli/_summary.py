@@ -45,26 +45,13 @@ def show_addresses(settings: Settings) -> None:
 
 
 def _facts(summary: Summary) -> dict[str, dict[str, object]]:
-    month, inbox, figures = summary.month, summary.inbox, summary.figures
-    deliveries = summary.deliveries
-    rate = deliveries.delivered / month.seconds if month.seconds else 0.0
+    month, figures = summary.month, summary.figures
     return {
         "Time": {
             "simulated": f"{month.started_at:%Y-%m-%d} to {month.ended_at:%Y-%m-%d}",
             "took_seconds": round(month.seconds, 1),
         },
-        "Events": {
-            "events_at_stripe": deliveries.events,
-            "delivered": f"{deliveries.delivered} ({deliveries.late} late, {deliveries.twice} twice, "
-            f"{deliveries.reordered} out of order)",
-            "stored": f"{inbox.stored} ({inbox.snapshots} of them snapshots taken here)",
-            "applied": inbox.by_status["applied"],
-            "superseded": f"{inbox.superseded} of them, by newer ones",
-            "ignored": inbox.by_status["ignored"],
-            "quarantined": inbox.by_status["quarantined"],
-            "failed": inbox.by_status["failed"],
-            "waiting": inbox.by_status["pending"],
-        },
+        "Events": _events(summary),
         "Mirror against Stripe": {
             "objects_compared": summary.comparison.compared,
             "differences": summary.comparison.differing,
@@ -83,11 +70,31 @@ def _facts(summary: Summary) -> dict[str, dict[str, object]]:
             "rollups_that_differ_from_records": figures.rollup_differences,
             "quota_resets_done": figures.quota_resets,
         },
-        "Work": {
-            "effects_done": figures.effects.get("done", 0),
-            "effects_skipped": figures.effects.get("skipped", 0),
-            "schedule_runs_done": figures.runs.get("done", 0),
-            "deliveries_per_second": round(rate, 1),
-            "delivery_to_applied_ms": f"p50 {figures.waited_p50_ms:.0f}, p99 {figures.waited_p99_ms:.0f}",
-        },
+        "Work": _work(summary),
+    }
+
+
+def _events(summary: Summary) -> dict[str, object]:
+    inbox, sent = summary.inbox, summary.deliveries
+    return {
+        "events_at_stripe": sent.events,
+        "delivered": f"{sent.delivered} ({sent.late} late, {sent.twice} twice, {sent.reordered} out of order)",
+        "stored": f"{inbox.stored} ({inbox.snapshots} of them snapshots taken here)",
+        "applied": inbox.by_status["applied"],
+        "superseded": f"{inbox.superseded} of them, by newer ones",
+        "ignored": inbox.by_status["ignored"],
+        "quarantined": inbox.by_status["quarantined"],
+        "failed": inbox.by_status["failed"],
+        "waiting": inbox.by_status["pending"],
+    }
+
+
+def _work(summary: Summary) -> dict[str, object]:
+    figures, seconds = summary.figures, summary.month.seconds
+    return {
+        "effects_done": figures.effects.get("done", 0),
+        "effects_skipped": figures.effects.get("skipped", 0),
+        "schedule_runs_done": figures.runs.get("done", 0),
+        "deliveries_per_second": round(summary.deliveries.delivered / seconds, 1) if seconds else 0.0,
+        "delivery_to_applied_ms": f"p50 {figures.waited_p50_ms:.0f}, p99 {figures.waited_p99_ms:.0f}",
     }
