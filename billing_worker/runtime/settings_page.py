@@ -9,12 +9,14 @@ from typing import get_args
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from billing_worker.runtime.planned_settings import PLANNED_SETTINGS
 from billing_worker.runtime.settings import CORRECTNESS_SWITCHES, Settings
 
 HEAD = """# Settings
 
 Every setting is an environment variable, or a line of the env file that `nself env set NAME=VALUE` writes. They are
 read once, when a process starts; a value that cannot work stops the start with a message that names it.
+A setting that is *not in this release* is refused by `nself env set` (exit code 5) with what holds until then.
 Durations are written `30s`, `5m`, `24h`; sizes `512M`, `2G`; lists with commas.
 
 This page is written by `python -m billing_worker.runtime.settings_page`; a test compares the two.
@@ -50,6 +52,8 @@ def _meaning(name: str, field: FieldInfo) -> str:
     allowed = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
     if name in CORRECTNESS_SWITCHES:
         return "always on: turning it off would lose, double or reorder events, and is refused"
+    if name in PLANNED_SETTINGS:
+        return f"{field.description}{allowed}; **not in this release**: {PLANNED_SETTINGS[name]}"
     return f"{field.description}{allowed}"
 
 

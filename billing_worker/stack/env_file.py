@@ -10,8 +10,9 @@ from pathlib import Path
 from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError
 
-from billing_worker.kernel.errors import InvalidValueError, NotFoundError, RefusedError
+from billing_worker.kernel.errors import InvalidValueError, NotFoundError, RefusedError, UnavailableError
 from billing_worker.runtime.embedded import MixedInstallationError, resolve_parts
+from billing_worker.runtime.planned_settings import PLANNED_SETTINGS
 from billing_worker.runtime.settings import CORRECTNESS_SWITCHES, Settings
 from billing_worker.runtime.sources import Sources, read_sources
 from billing_worker.stack.private_files import write_private
@@ -27,6 +28,10 @@ SHOWN_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_", "whsec_")
 
 class UnknownSettingError(NotFoundError):
     """No setting has this name and nobody has set it."""
+
+
+class PlannedSettingError(UnavailableError):
+    """The setting is known and not acted on yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ def set_values(environ: Mapping[str, str], values: Mapping[str, str]) -> tuple[s
     """Check values against the rules of Settings, write them into the env file, and return what to tell the operator.
 
     Idempotent by: a name that stands in the file is replaced where it stands.
-    Raises: InvalidValueError for a value that cannot be read, RefusedError for one that must not be set.
+    Raises: InvalidValueError for a value that cannot be read, RefusedError for one that must not be set,
+    PlannedSettingError for one that nothing acts on yet.
     """
     sources = read_sources(environ)
     for name, value in values.items():
@@ -66,6 +72,7 @@ def set_values(environ: Mapping[str, str], values: Mapping[str, str]) -> tuple[s
             raise InvalidValueError(f"{name!r} is not a setting's name: write for example STRIPE_MAX_RETRIES=3")
         if "\n" in value or "\r" in value or "\0" in value:
             raise InvalidValueError(f"the value of {name} has several lines: write it on one")
+    _refuse_planned(values)
     _check(sources, values)
     write_private(sources.env_file, _replaced(_read(sources.env_file), values))
     return _remarks(sources, values)
@@ -101,6 +108,12 @@ def _as_text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
     return "" if value is None else str(value)
+
+
+def _refuse_planned(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if value and name.lower() in PLANNED_SETTINGS:
+            raise PlannedSettingError(f"{name} has no effect in this release: {PLANNED_SETTINGS[name.lower()]}")
 
 
 def _check(sources: Sources, values: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from billing_worker.app.slices import PROBES, TASK_MODULES
 from billing_worker.app.tick import ALL_PROBES
+from billing_worker.runtime.planned_settings import PLANNED_SETTINGS
 from billing_worker.runtime.settings import CORRECTNESS_SWITCHES, Settings
 from billing_worker.runtime.settings_page import render
 from billing_worker.stack.programs import PROGRAMS
@@ -44,3 +45,16 @@ def test_the_page_of_settings_is_the_settings() -> None:
     assert page.read_text() == render(), "python -m billing_worker.runtime.settings_page > docs/operations/settings.md"
     unexplained = [name for name, field in Settings.model_fields.items() if not field.description]
     assert [name for name in unexplained if name not in CORRECTNESS_SWITCHES] == []
+
+
+def test_every_setting_acts_on_something_or_is_refused_as_planned() -> None:
+    code = "\n".join(
+        path.read_text()
+        for package in ("billing_worker", "webhook_receiver", "schedules", "migrations")
+        for path in (ROOT / package).rglob("*.py")
+        if not path.stem.endswith("settings") and path.stem not in {"env_file", "_planned"}
+    )
+    used = {name for name in Settings.model_fields if re.search(rf"\b({name}|{name.upper()})\b", code)}
+    idle = set(Settings.model_fields) - used - set(CORRECTNESS_SWITCHES) - {"billing_broker_url"}
+    assert idle == set(PLANNED_SETTINGS) - used
+    assert set(PLANNED_SETTINGS) <= set(Settings.model_fields)

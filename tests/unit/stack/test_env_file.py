@@ -69,7 +69,7 @@ def test_a_failed_write_leaves_the_old_file(env: dict[str, str], monkeypatch: py
     ("name", "value", "error", "message"),
     [
         ("STRIPE_MAX_RETRIES", "many", InvalidValueError, "STRIPE_MAX_RETRIES"),
-        ("STRIPE_CACHE_TTL", "5 minutes", InvalidValueError, "for example 30s"),
+        ("BILLING_SYNC_INTERVAL", "5 minutes", InvalidValueError, "for example 30s"),
         ("STRIPE_SECRET_KEY", "sk_test_a b", InvalidValueError, "white space"),
         ("STRIPE_SECRET_KEY", "sk_live_abc", RefusedError, "live key"),
         ("WEBHOOK_USE_LOCKS", "false", RefusedError, "cannot be turned off"),

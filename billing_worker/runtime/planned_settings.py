@@ -1,0 +1,38 @@
+"""Settings that this release knows and does not act on yet, with what holds until it does.
+
+They are refused rather than stored: an operator who switches an address filter on must not believe that it filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PLANNED_SETTINGS: Mapping[str, str] = {
+    "stripe_publishable_key": "no page of ours needs it yet; give it to your frontend directly",
+    "stripe_enable_cache": "reads from Stripe are not cached yet; each one is fresh",
+    "stripe_cache_ttl": "reads from Stripe are not cached yet; each one is fresh",
+    "stripe_rate_limit_buffer": "there is no call budget across processes yet; 429 answers are waited out",
+    "stripe_batch_requests": "reconciliation always reads pages of 100",
+    "stripe_proration_behavior": "subscriptions are not changed through this system yet; set it in each call to Stripe",
+    "stripe_tax_calculation": "invoices are not made through this system yet; set automatic_tax at Stripe",
+    "stripe_enable_ip_whitelist": "the receiver does not filter addresses yet; signatures are always checked, and a "
+    "proxy or firewall can filter",
+    "stripe_require_2fa": "nothing reminds of it yet; require it in the Stripe Dashboard",
+    "billing_async_operations": "long operations always run in workers",
+    "billing_use_queue": "operations are always rows before they run",
+    "billing_cache_enabled": "the mirror is not cached; PostgreSQL answers",
+    "billing_cache_ttl": "the mirror is not cached; PostgreSQL answers",
+    "billing_graceful_degradation": "commands that read always read the mirror, whether Stripe answers or not",
+    "billing_minimum_charge": "this system makes no charges of its own yet; Stripe refuses what is below its minimum",
+    "usage_enable_buffer": "usage is accepted into PostgreSQL only, which is what an acknowledgement means",
+    "usage_buffer_size": "usage is accepted into PostgreSQL only",
+    "mail_enabled": "no mail is sent yet; Stripe's own mails can be switched on in its Dashboard",
+    "mail_from": "no mail is sent yet",
+    "mail_host": "no mail is sent yet",
+    "mail_port": "no mail is sent yet",
+    "mail_username": "no mail is sent yet",
+    "mail_password": "no mail is sent yet",
+    "mail_starttls": "no mail is sent yet",
+    "pdf_memory_limit": "invoices are rendered by Stripe until the renderer comes",
+}
+"""Field name → what holds today."""
