@@ -118,11 +118,11 @@ def test_remarks_tell_what_will_not_have_the_wanted_effect(env: dict[str, str]) 
 
 
 def test_values_are_shown_with_their_source_and_secrets_masked(env: dict[str, str]) -> None:
-    set_values(env, {"STRIPE_SECRET_KEY": "sk_test_abcdef", "MAIL_ENABLED": "true"})
+    set_values(env, {"STRIPE_SECRET_KEY": "sk_test_abcdef", "BILLING_AUTO_SYNC": "true"})
 
     key = get_value(env, "STRIPE_SECRET_KEY")
     assert (key.masked, key.value, key.source) == ("sk_test_***", "sk_test_abcdef", "env file")
-    assert get_value(env, "MAIL_ENABLED").masked == "true"
+    assert get_value(env, "BILLING_AUTO_SYNC").masked == "true"
     default = get_value(env, "BILLING_TIMEZONE")
     assert (default.masked, default.source) == ("UTC", "default")
     assert get_value({**env, "DATABASE_URL": "postgresql://u:p@h/d"}, "DATABASE_URL").masked == "***"
