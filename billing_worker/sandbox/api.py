@@ -16,6 +16,7 @@ from billing_worker.sandbox.core.errors import ApiError, unauthorized, unknown_u
 from billing_worker.sandbox.core.expansion import expand
 from billing_worker.sandbox.core.idempotency import StoredAnswer, fingerprint
 from billing_worker.sandbox.core.identifiers import new_id
+from billing_worker.sandbox.core.legacy import modernised
 from billing_worker.sandbox.core.routes import Call, Route, Router
 from billing_worker.sandbox.core.session import Origin, Session
 from billing_worker.sandbox.core.wire import decode_form, encode_json
@@ -30,6 +31,7 @@ from billing_worker.sandbox.operations import (
     subscriptions,
     webhooks,
 )
+from billing_worker.sandbox.operations.further import FURTHER, FURTHER_INCLUDABLES, HOSTED
 from billing_worker.stripe_gateway.schema import ParameterError, operation
 
 _KEY = re.compile(r"(?:sk|rk)_test_\w{2,}")
@@ -44,13 +46,14 @@ TABLES = [
     invoices.OPERATIONS,
     meters.OPERATIONS,
     webhooks.OPERATIONS,
+    *FURTHER,
 ]
 INCLUDABLES = {
     ("charge", "refunds"): payments.refunds_of,
     ("customer", "subscriptions"): customers.subscriptions_of,
     ("invoice", "payments"): invoices.payments_of,
     ("invoice", "confirmation_secret"): invoices.confirmation_secret_of,
-}
+} | FURTHER_INCLUDABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Api:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._router = Router(TABLES)
+        self._router = Router([*TABLES, HOSTED])
 
     def answer(self, request: Request) -> Response:
         """Answer a request; every refusal has Stripe's shape."""
@@ -102,7 +105,7 @@ class Api:
             raise unknown_url(request.method, request.path)
         route, ids = found
         raw = _raw_params(request)
-        params = _decode(route, raw)
+        params = _decode(route, raw, is_pinned="stripe-version" in request.headers)
         with self._world.keys.claim(key) if key else contextlib.nullcontext(), self._world.lock:
             self._world.catch_up()
             mark = fingerprint(request.method, request.path, raw)
@@ -168,12 +171,15 @@ def _raw_params(request: Request) -> dict[str, Any]:
     return raw
 
 
-def _decode(route: Route, raw: dict[str, Any]) -> dict[str, Any]:
+def _decode(route: Route, raw: dict[str, Any], *, is_pinned: bool) -> dict[str, Any]:
+    if not route.is_published:
+        return raw
     known = operation(route.method, route.path)
     if known is None:
         raise unknown_url(route.method, route.path)
+    current, kept = (raw, {}) if is_pinned else modernised(route.method, route.path, raw)
     try:
-        return known.decode(raw)
+        return known.decode(current) | kept
     except ParameterError as error:
         raise ApiError(str(error), param=error.param, code=error.code) from error
 

@@ -13,6 +13,16 @@ _NOUNS = {
     "subscription_item": "subscription item",
     "invoice_payment": "invoice payment",
     "billing.meter": "meter",
+    "checkout.session": "checkout session",
+    "credit_note": "credit note",
+    "promotion_code": "promotion code",
+    "tax_rate": "tax rate",
+    "tax_id": "tax id",
+    "subscription_schedule": "subscription_schedule",
+    "payment_link": "payment link",
+    "billing_portal.configuration": "configuration",
+    "identity.verification_session": "verification session",
+    "reporting.report_run": "report run",
 }
 
 

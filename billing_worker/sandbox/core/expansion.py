@@ -13,7 +13,10 @@ from billing_worker.sandbox.core.session import Session
 Includable = Callable[[Session, Document], Any]
 MAX_DEPTH = 4
 """Source: Stripe documentation, “Expanding responses”."""
-_KIND_OF_PREFIX = {prefix: kind for kind, prefix in PREFIXES.items() if prefix}
+_KIND_OF_PREFIX = sorted(
+    ((prefix, kind) for kind, prefix in PREFIXES.items() if prefix), key=lambda pair: len(pair[0]), reverse=True
+)
+"""The longest first: a schedule's id begins like a subscription's."""
 
 
 def expand(
@@ -58,6 +61,6 @@ def _resolved(value: Any, session: Session) -> Any:  # noqa: ANN401 - any JSON v
         return [_resolved(element, session) for element in value]
     if not isinstance(value, str):
         return value
-    kind = next((kind for prefix, kind in _KIND_OF_PREFIX.items() if value.startswith(prefix)), None)
+    kind = next((kind for prefix, kind in _KIND_OF_PREFIX if value.startswith(prefix)), None)
     found = None if kind is None else session.find(kind, value)
     return value if found is None else public(found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import invalid
+from billing_worker.sandbox.core.legacy import KEPT
 from billing_worker.sandbox.core.session import Session
 
 
@@ -34,19 +35,24 @@ Handler = Callable[[Call], Document]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. Shape: `takes` names the parameters that the sandbox gives a meaning to."""
+    """One operation.
+
+    Shape: `takes` names the parameters that the sandbox gives a meaning to; what is not published is no part of
+    Stripe's reference, such as what its own hosted pages call.
+    """
 
     method: str
     path: str
     handler: Handler
     takes: frozenset[str]
+    is_published: bool = True
 
     def check_simulated(self, params: Mapping[str, Any]) -> None:
         """Refuse what Stripe would take and the sandbox would ignore: silence would be a wrong simulation.
 
         Raises: ApiError 400.
         """
-        ignored = sorted(params.keys() - self.takes - {"expand"})
+        ignored = sorted(params.keys() - self.takes - KEPT.get((self.method, self.path), frozenset()) - {"expand"})
         if ignored:
             raise invalid(
                 f"The sandbox does not simulate {', '.join(ignored)} of {self.method} {self.path}.",

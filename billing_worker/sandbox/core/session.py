@@ -23,6 +23,17 @@ UPDATE_EVENTS = {
     "dispute": "charge.dispute.updated",
     "coupon": "coupon.updated",
     "billing.meter": "billing.meter.updated",
+    "account": "account.updated",
+    "transfer": "transfer.updated",
+    "payout": "payout.updated",
+    "tax_rate": "tax_rate.updated",
+    "tax_id": "customer.tax_id.updated",
+    "credit_note": "credit_note.updated",
+    "promotion_code": "promotion_code.updated",
+    "subscription_schedule": "subscription_schedule.updated",
+    "payment_link": "payment_link.updated",
+    "billing_portal.configuration": "billing_portal.configuration.updated",
+    "card": "customer.source.updated",
 }
 """Kinds whose every change is told: a change without its event would be drift that nobody can see."""
 
@@ -142,6 +153,10 @@ class Session:
         if update is None or before is None or not previous_attributes(before, document):
             return
         self.tell(update, document, with_previous=True)
+
+    def echo(self, event_type: str) -> None:
+        """Write the last event once more under the name that older integrations know."""
+        self.events.append(self._event(event_type, clone(self.events[-1]["data"])))
 
     def tell_everything(self) -> None:
         """Write the update events that nobody has written yet; the last act before a commit."""

@@ -20,6 +20,13 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "price": ("product",),
     "billing.meter_event": ("_meter_customer",),
     "billing.meter": ("event_name",),
+    "credit_note": ("invoice",),
+    "promotion_code": ("code",),
+    "subscription_schedule": ("subscription",),
+    "checkout.session": ("payment_intent",),
+    "card": ("customer",),
+    "tax_id": ("customer",),
+    "cash_balance": ("customer",),
 }
 """Paths by which documents are found; every other search is a scan."""
 

@@ -1,0 +1,48 @@
+"""Parameters of older API versions, in today's words: a client that names no version gets the account's first one.
+
+Source: Stripe documentation, “API upgrades”: requests without `Stripe-Version` follow the account's default version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Raw = dict[str, Any]
+
+KEPT: dict[tuple[str, str], frozenset[str]] = {
+    ("POST", "/v1/customers"): frozenset({"coupon"}),
+    ("POST", "/v1/customers/{customer}"): frozenset({"coupon"}),
+}
+"""Parameters that today's version has no word for, and that the operation still understands."""
+
+
+def _allowed_types(raw: Raw) -> None:
+    raw["allowed_payment_method_types"] = _as_list(raw.pop("payment_method_types"))
+
+
+def _promotion(raw: Raw) -> None:
+    raw["promotion"] = {"type": "coupon", "coupon": raw.pop("coupon")}
+
+
+def _as_list(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    # payment_method_types[]=card and payment_method_types=card were both taken.
+    return value if isinstance(value, dict) else {"0": value}
+
+
+_RENAMED: dict[tuple[str, str], tuple[str, Callable[[Raw], None]]] = {
+    ("POST", "/v1/payment_intents"): ("payment_method_types", _allowed_types),
+    ("POST", "/v1/setup_intents"): ("payment_method_types", _allowed_types),
+    ("POST", "/v1/checkout/sessions"): ("payment_method_types", _allowed_types),
+    ("POST", "/v1/promotion_codes"): ("coupon", _promotion),
+}
+
+
+def modernised(method: str, path: str, raw: Raw) -> tuple[Raw, Raw]:
+    """Split parameters into those of today's version and those kept from an older one."""
+    current = dict(raw)
+    kept = {name: current.pop(name) for name in KEPT.get((method, path), ()) if name in current}
+    name, rename = _RENAMED.get((method, path), ("", None))
+    if rename is not None and name in current:
+        rename(current)
+    return current, kept
