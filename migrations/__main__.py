@@ -7,9 +7,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.orm import Session
 
-from billing_worker.database.engine import psycopg2_url
-from billing_worker.runtime.settings import load_settings
+from billing_worker.database.clock import DatabaseClock
+from billing_worker.database.engine import build_engine, psycopg2_url
+from billing_worker.database.partitions import ensure_partitions
+from billing_worker.runtime.settings import Settings, load_settings
 
 
 def alembic_config(url: str) -> Config:
@@ -17,6 +20,14 @@ def alembic_config(url: str) -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["url"] = psycopg2_url(url)
     return config
+
+
+def make_partitions(settings: Settings) -> None:
+    """Make the coming months' partitions before the first row needs them."""
+    engine = build_engine(settings, application_name="migrations", pool_size=2)
+    with Session(engine) as session, session.begin():
+        ensure_partitions(session, DatabaseClock(engine).now())
+    engine.dispose()
 
 
 def main(arguments: list[str]) -> int:
@@ -28,6 +39,7 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["upgrade"]:
             command.upgrade(alembic_config(url), "head")
+            make_partitions(settings)
         case ["downgrade", revision]:
             command.downgrade(alembic_config(url), revision)
         case ["current"]:
