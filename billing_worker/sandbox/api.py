@@ -29,6 +29,7 @@ from billing_worker.sandbox.operations import (
     payment_methods,
     payments,
     subscriptions,
+    test_clocks,
     webhooks,
 )
 from billing_worker.sandbox.operations.further import FURTHER, FURTHER_INCLUDABLES, HOSTED
@@ -46,6 +47,7 @@ TABLES = [
     invoices.OPERATIONS,
     meters.OPERATIONS,
     webhooks.OPERATIONS,
+    test_clocks.OPERATIONS,
     *FURTHER,
 ]
 INCLUDABLES = {
@@ -115,7 +117,7 @@ class Api:
             session = self._world.session(Origin(request_id, key or None))
             call = Call(session, tuple(map(unquote, ids)), params, self._world.account_id, self._world.log)
             status, body = self._run(route, call)
-            answer = StoredAnswer(key, mark, status, body.decode(), request_id, session.now) if key else None
+            answer = StoredAnswer(key, mark, status, body.decode(), request_id, session.recorded_at) if key else None
             self._world.commit(session, answer)
             return status, body, None
 
@@ -124,6 +126,7 @@ class Api:
         try:
             route.check_simulated(call.params)
             document = public(route.handler(call))
+            session.check_clock_is_ready()
             expand(document, call.params.get("expand") or [], session, INCLUDABLES)
         except ApiError as error:
             if not error.keeps_changes:

@@ -38,6 +38,7 @@ class Control:
             ("POST", "/_sandbox/deliveries"): self._disturb,
             ("POST", "/_sandbox/deliveries/flush"): self._flush,
             ("POST", "/_sandbox/deliveries/wait"): self._wait,
+            ("POST", "/_sandbox/test_clocks/wait"): self._wait_for_clocks,
             ("POST", "/_sandbox/webhooks/emit"): self._emit,
             ("GET", "/_sandbox/state/hash"): self._hash,
         }
@@ -104,11 +105,12 @@ class Control:
         return 200, self._deliveries({})[1] | {"released": released}
 
     def _wait(self, given: Document) -> Answer:
-        timeout = given.get("timeout_seconds", _DEFAULT_WAIT_SECONDS)
-        if not isinstance(timeout, int | float) or not 0 <= timeout <= _MAX_WAIT_SECONDS:
-            raise ValueError(f"timeout_seconds lies between 0 and {_MAX_WAIT_SECONDS}")
-        in_time = self._world.deliverer.wait_until_idle(timeout)
+        in_time = self._world.deliverer.wait_until_idle(_timeout(given))
         return 200 if in_time else 504, self._deliveries({})[1]
+
+    def _wait_for_clocks(self, given: Document) -> Answer:
+        in_time = self._world.wait_until_clocks_stand(_timeout(given))
+        return 200 if in_time else 504, {"ready": in_time}
 
     def _emit(self, given: Document) -> Answer:
         return 200, {"endpoints": self._world.send_unrecorded(given)}
@@ -123,6 +125,13 @@ class Control:
 
     def _with_chaos(self) -> Answer:
         return 200, self._deliveries({})[1] | {"settings": asdict(self._world.deliverer.chaos)}
+
+
+def _timeout(given: dict[str, Any]) -> float:
+    timeout = given.get("timeout_seconds", _DEFAULT_WAIT_SECONDS)
+    if not isinstance(timeout, int | float) or not 0 <= timeout <= _MAX_WAIT_SECONDS:
+        raise ValueError(f"timeout_seconds lies between 0 and {_MAX_WAIT_SECONDS}")
+    return timeout
 
 
 def _integer(given: dict[str, Any], name: str) -> int:

@@ -13,6 +13,7 @@ _NOUNS = {
     "subscription_item": "subscription item",
     "invoice_payment": "invoice payment",
     "billing.meter": "meter",
+    "test_helpers.test_clock": "testhelpers.testclock",
     "checkout.session": "checkout session",
     "credit_note": "credit note",
     "promotion_code": "promotion code",

@@ -32,6 +32,7 @@ PREFIXES = {
     "event": "evt_",
     "request": "req_",
     "discount": "di_",
+    "test_helpers.test_clock": "clock_",
     "account": "acct_",
     "transfer": "tr_",
     "transfer_reversal": "trr_",

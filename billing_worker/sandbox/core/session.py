@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing_worker.sandbox.core.documents import API_VERSION, Document, clone, previous_attributes, public
-from billing_worker.sandbox.core.errors import no_such
+from billing_worker.sandbox.core.errors import invalid, no_such
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.store import INDEXES, Store, at_path
 
@@ -37,6 +37,8 @@ UPDATE_EVENTS = {
 }
 """Kinds whose every change is told: a change without its event would be drift that nobody can see."""
 
+TEST_CLOCK = "test_helpers.test_clock"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -62,10 +64,16 @@ class Session:
     now: int
     settings: Settings
     origin: Origin = field(default_factory=Origin)
+    recorded_at: int = 0
+    """The account's time: `now` is the customer's own where a test clock drives it."""
+    test_clock: str | None = None
     changed: dict[tuple[str, str], Document] = field(default_factory=dict)
     removed: set[tuple[str, str]] = field(default_factory=set)
     events: list[Document] = field(default_factory=list)
     _told: dict[tuple[str, str], Document] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.recorded_at = self.recorded_at or self.now
 
     def find(self, kind: str, object_id: str | None) -> Document | None:
         """Return a document that may be changed, or None."""
@@ -78,6 +86,7 @@ class Session:
         working: Document = clone(committed)
         self.changed[key] = working
         self._told[key] = committed
+        self._follow(working)
         return working
 
     def get(self, kind: str, object_id: str | None, *, param: str | None = None) -> Document:
@@ -114,6 +123,8 @@ class Session:
         """Add a new document, and tell of it."""
         if "id" not in document:
             document["id"] = new_id(document["object"])
+        if self.test_clock is not None and document.get("test_clock", "") is None:
+            document["test_clock"] = self.test_clock
         key = (document["object"], document["id"])
         self.changed[key] = document
         self.removed.discard(key)
@@ -173,12 +184,39 @@ class Session:
         """Return committed documents of a kind for reading, newest first."""
         return [document for document in self.store.newest_first(kind) if wanted(document)]
 
+    def follow(self, clock: Document) -> None:
+        """Take a test clock's time for this session."""
+        self.test_clock, self.now = clock["id"], clock["frozen_time"]
+
+    def check_clock_is_ready(self) -> None:
+        """Refuse changes of a customer whose test clock is on its way.
+
+        Raises: ApiError 400.
+        """
+        clock = self.store.find(TEST_CLOCK, self.test_clock or "")
+        if clock is not None and clock["status"] == "advancing" and self.events:
+            raise invalid(
+                f"The test clock {clock['id']} is currently advancing: wait until its status is ready.",
+                code="test_clock_advancing",
+            )
+
+    def _follow(self, document: Document) -> None:
+        # Whoever touches a customer with a test clock, or anything of that customer, acts at that clock's time.
+        if self.test_clock is not None:
+            return
+        owner = document.get("customer")
+        customer = self.store.find("customer", owner) if isinstance(owner, str) else None
+        clock_id = document.get("test_clock") or (customer or {}).get("test_clock")
+        clock = self.store.find(TEST_CLOCK, clock_id) if clock_id else None
+        if clock is not None:
+            self.follow(clock)
+
     def _event(self, event_type: str, data: Document) -> Document:
         return {
             "id": new_id("event"),
             "object": "event",
             "api_version": API_VERSION,
-            "created": self.now,
+            "created": self.recorded_at,
             "data": data,
             "livemode": False,
             "pending_webhooks": 0,

@@ -8,6 +8,7 @@ from typing import Any
 from billing_worker.sandbox.core.documents import Document
 
 INDEXES: dict[str, tuple[str, ...]] = {
+    "customer": ("test_clock",),
     "payment_method": ("customer",),
     "subscription": ("customer",),
     "invoice": ("customer", "parent.subscription_details.subscription"),

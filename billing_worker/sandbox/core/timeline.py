@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from billing_worker.sandbox.core.documents import Document
-from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.core.session import TEST_CLOCK, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,35 @@ class Duty:
 
     due_at: Callable[[Document], int | None]
     act: Callable[[Session, Document], None]
+
+
+class Timelines:
+    """The account's timeline, and one for each test clock."""
+
+    def __init__(self, duties: Mapping[str, Duty]) -> None:
+        self._duties = duties
+        self._by_clock: dict[str | None, Timeline] = {}
+        self._clock_of: dict[tuple[str, str], str | None] = {}
+
+    def of(self, clock_id: str | None) -> Timeline:
+        """Return the timeline of a test clock, or with None the account's own."""
+        return self._by_clock.setdefault(clock_id, Timeline(self._duties))
+
+    def watch(self, document: Document) -> None:
+        """Note when a committed document is due next, by the clock that drives it."""
+        if document["object"] not in self._duties:
+            return
+        key, clock_id = (document["object"], document["id"]), document.get("test_clock")
+        if self._clock_of.get(key) != clock_id:
+            self.forget(*key)
+            self._clock_of[key] = clock_id
+        self.of(clock_id).watch(document)
+
+    def forget(self, kind: str, object_id: str) -> None:
+        """Drop a removed document; with a test clock goes its timeline."""
+        self.of(self._clock_of.pop((kind, object_id), None)).forget(kind, object_id)
+        if kind == TEST_CLOCK:
+            self._by_clock.pop(object_id, None)
 
 
 class Timeline:

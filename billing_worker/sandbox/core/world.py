@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,12 @@ from billing_worker.sandbox.core.event_log import EventLog, StoredEvent, new_ent
 from billing_worker.sandbox.core.idempotency import IdempotencyKeys, StoredAnswer
 from billing_worker.sandbox.core.identifiers import token
 from billing_worker.sandbox.core.journal import Journal, Line
-from billing_worker.sandbox.core.session import Origin, Session, Settings
+from billing_worker.sandbox.core.session import TEST_CLOCK, Origin, Session, Settings
 from billing_worker.sandbox.core.store import Store
-from billing_worker.sandbox.core.timeline import Duty, Timeline
+from billing_worker.sandbox.core.test_clocks import arrive, fail, target_of
+from billing_worker.sandbox.core.timeline import Duty, Timelines
+
+log = logging.getLogger("sandbox")
 
 _TICK_SECONDS = 1.0
 _PRUNE_EVERY = 1000
@@ -37,12 +41,15 @@ class World:
         self.keys = IdempotencyKeys()
         self.settings = Settings()
         self.account_id = f"acct_sandbox{token(12)}"
-        self.timeline = Timeline(duties)
+        self.timelines = Timelines(duties)
+        self.timeline = self.timelines.of(None)
         self.deliverer = Deliverer(self._endpoint, self._settle, self.clock.now)
         self._journal = Journal(directory)
         self._journal_lock = threading.Lock()
         self._moving = threading.Lock()
         self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._arrived = threading.Condition(self.lock)
         self._ticker = threading.Thread(target=self._tick, name="clock", daemon=True)
         self._commits = 0
         self._newest = 0
@@ -52,7 +59,7 @@ class World:
         for line in self._journal.read():
             self._replay(line)
         for document in self.store.all():
-            self.timeline.watch(document)
+            self.timelines.watch(document)
         self.log.prune(self.clock.now())
         self._journal.compact(self._snapshot())
         for event in self.log.all():
@@ -64,6 +71,7 @@ class World:
     def stop(self) -> None:
         """Stop time and deliveries; what is undelivered is in the journal."""
         self._stopping.set()
+        self._wake.set()
         self._ticker.join()
         self.deliverer.stop()
         with self.lock:
@@ -81,7 +89,7 @@ class World:
     def commit(self, session: Session, answer: StoredAnswer | None = None) -> None:
         """Make a session's changes and events real, with the answer to its request. Needs the lock."""
         session.tell_everything()
-        self._newest = max(self._newest, session.now)
+        self._newest = max(self._newest, session.recorded_at)
         puts = [document for document in session.changed.values() if self._differs(document)]
         line: Line = {"put": puts, "remove": sorted(session.removed), "offset": self.clock.offset_seconds}
         endpoints = self._subscribed_endpoints() if session.events else {}
@@ -122,6 +130,11 @@ class World:
                         self._write({"offset": self.clock.offset_seconds})
                         moving = False
 
+    def wait_until_clocks_stand(self, timeout_seconds: float) -> bool:
+        """Block until no test clock is on its way; tell whether that came true in time."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: not self._advancing(), timeout_seconds)
+
     def configure(self, *, settings: Settings | None = None, chaos: Chaos | None = None) -> None:
         """Change the account's switches or the disorder of deliveries. Needs the lock."""
         if settings is not None:
@@ -151,10 +164,12 @@ class World:
     def _apply(self, puts: list[Document], removed: set[tuple[str, str]]) -> None:
         for document in puts:
             self.store.put(document)
-            self.timeline.watch(document)
+            self.timelines.watch(document)
+            if document["object"] == TEST_CLOCK and document["status"] == "advancing":
+                self._wake.set()
         for kind, object_id in removed:
             self.store.remove(kind, object_id)
-            self.timeline.forget(kind, object_id)
+            self.timelines.forget(kind, object_id)
 
     def _subscribed_endpoints(self) -> dict[str, frozenset[str]]:
         return {
@@ -189,8 +204,50 @@ class World:
             with self.lock:
                 self.catch_up()
                 due = self.timeline.next_due()
+                advancing = self._advancing()
             wait_seconds = _TICK_SECONDS if due is None else self.clock.seconds_until(due[0])
-            self._stopping.wait(min(max(wait_seconds, 0.01), _TICK_SECONDS))
+            for clock_id in advancing:
+                self._advance(clock_id)
+            self._wake.wait(min(max(wait_seconds, 0.01), _TICK_SECONDS))
+            self._wake.clear()
+
+    def _advancing(self) -> list[str]:
+        return [clock["id"] for clock in self.store.newest_first(TEST_CLOCK) if target_of(clock) is not None]
+
+    def _advance(self, clock_id: str) -> None:
+        """Take a test clock to where it was sent, one due moment after the other; reads may come in between."""
+        try:
+            on_the_way = True
+            while on_the_way and not self._stopping.is_set():
+                with self._arrived:
+                    on_the_way = self._step(clock_id)
+                    self._arrived.notify_all()
+        except Exception:  # as at Stripe, a clock that cannot go on says so and the others do
+            log.exception("test clock %s failed to advance", clock_id)
+            with self._arrived:
+                session = self.session()
+                fail(session, clock_id)
+                self.commit(session)
+                self._arrived.notify_all()
+
+    def _step(self, clock_id: str) -> bool:
+        clock, timeline = self.store.find(TEST_CLOCK, clock_id), self.timelines.of(clock_id)
+        target = None if clock is None else target_of(clock)
+        if clock is None or target is None:
+            return False
+        due = timeline.next_due()
+        session = self.session()
+        if due is None or due[0] > target:
+            arrive(session, clock_id)
+            self.commit(session)
+            return False
+        session.follow(clock)
+        session.now = max(due[0], clock["frozen_time"])
+        timeline.act(session, due[1], due[2])
+        self.commit(session)
+        if timeline.next_due() == due:
+            raise RuntimeError(f"{due} is still due after it was done: time would stand still")
+        return True
 
     def _write(self, line: Line) -> None:
         with self._journal_lock:

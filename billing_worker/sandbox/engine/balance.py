@@ -16,9 +16,9 @@ def book(session: Session, source: Document, *, kind: str, amount_minor: int, fe
         {
             "object": "balance_transaction",
             "amount": amount_minor,
-            "available_on": session.now + _FUNDS_AFTER_SECONDS,
+            "available_on": session.recorded_at + _FUNDS_AFTER_SECONDS,
             "balance_type": "payments",
-            "created": session.now,
+            "created": session.recorded_at,
             "currency": source["currency"],
             "description": source.get("description"),
             "exchange_rate": None,

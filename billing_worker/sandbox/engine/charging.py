@@ -19,7 +19,10 @@ _FEE_FIXED_MINOR = 30
 
 
 def new_intent(session: Session, *, amount_minor: int, currency: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
-    """Create a payment intent and tell of it."""
+    """Create a payment intent and tell of it.
+
+    Source: github.com/stripe/stripe-python/issues/1183: a test clock drives what is billed, not payments.
+    """
     intent_id = new_id("payment_intent")
     intent: Document = (
         fresh(BLANK_INTENT)
@@ -28,7 +31,7 @@ def new_intent(session: Session, *, amount_minor: int, currency: str, **given: A
             "object": "payment_intent",
             "amount": amount_minor,
             "client_secret": f"{intent_id}_secret_{token(24)}",
-            "created": session.now,
+            "created": session.recorded_at,
             "currency": currency,
         }
         | given
@@ -78,7 +81,12 @@ def cancel_intent(session: Session, intent: Document, reason: str | None) -> Non
             code="payment_intent_unexpected_state",
             extra={"payment_intent": public(intent)},
         )
-    intent |= {"status": "canceled", "canceled_at": session.now, "cancellation_reason": reason, "next_action": None}
+    intent |= {
+        "status": "canceled",
+        "canceled_at": session.recorded_at,
+        "cancellation_reason": reason,
+        "next_action": None,
+    }
     session.tell("payment_intent.canceled", intent)
 
 
@@ -153,7 +161,7 @@ def _charge(session: Session, intent: Document, method: Document, card: Card) ->
             "amount_captured": 0 if declined else intent["amount"],
             "billing_details": method["billing_details"],
             "captured": not declined,
-            "created": session.now,
+            "created": session.recorded_at,
             "currency": intent["currency"],
             "customer": intent["customer"],
             "description": intent["description"],

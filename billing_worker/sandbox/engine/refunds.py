@@ -53,7 +53,7 @@ def _new_refund(session: Session, charge: Document, amount: int, reason: str | N
             "amount": amount,
             "balance_transaction": None,
             "charge": charge["id"],
-            "created": session.now,
+            "created": session.recorded_at,
             "currency": charge["currency"],
             "customer": charge["customer"],
             "customer_account": None,

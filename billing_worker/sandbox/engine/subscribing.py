@@ -28,6 +28,8 @@ from billing_worker.sandbox.engine.prices import one_period_before, period_end, 
 INCOMPLETE_SECONDS = 23 * 3600
 NOTICE_SECONDS = 3 * 86_400
 _DAY_SECONDS = 86_400
+_SUBSCRIPTIONS_UNDER_A_CLOCK = 3
+"""Source: Stripe documentation, “Test clocks”, limits."""
 _BEHAVIORS = frozenset({"allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"})
 
 
@@ -162,6 +164,20 @@ def trial_end_of(session: Session, params: dict[str, Any]) -> int | None:
         return int(given)
     days = params.get("trial_period_days", 0)
     return session.now + days * _DAY_SECONDS if days else None
+
+
+def check_clock_has_room(session: Session, customer: Document) -> None:
+    """Refuse more subscriptions than a customer of a test clock may have."""
+    running = [
+        subscription
+        for subscription in session.peek("subscription", "customer", customer["id"])
+        if subscription["ended_at"] is None
+    ]
+    if customer["test_clock"] and len(running) >= _SUBSCRIPTIONS_UNDER_A_CLOCK:
+        raise invalid(
+            f"A customer with a test clock can have at most {_SUBSCRIPTIONS_UNDER_A_CLOCK} subscriptions.",
+            param="customer",
+        )
 
 
 def check_cancel_at(cancel_at: int | str | None, now: int) -> None:

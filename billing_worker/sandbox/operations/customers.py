@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from billing_worker.sandbox.core.documents import Document, list_of, public
-from billing_worker.sandbox.core.errors import ApiError
+from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
-from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.core.session import TEST_CLOCK, Session
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.standing import ENDED, end
 from billing_worker.sandbox.operations.payment_methods import attach
 
 _FIELDS = "description email name phone preferred_locales shipping tax_exempt balance"
+_CUSTOMERS_OF_A_CLOCK = 3
+"""Source: Stripe documentation, “Test clocks”, limits."""
 _TAKES = f"{_FIELDS} address invoice_settings metadata invoice_prefix"
 
 
 def create(call: Call) -> Document:
     """Create a customer."""
     params, session = call.params, call.session
+    if clock_id := params.get("test_clock"):
+        _join_clock(session, clock_id)
     customer: Document = {
         "id": new_id("customer"),
         "object": "customer",
@@ -50,7 +54,7 @@ def create(call: Call) -> Document:
         "preferred_locales": [],
         "shipping": None,
         "tax_exempt": "none",
-        "test_clock": None,
+        "test_clock": clock_id or None,
     }
     _set(customer, params)
     session.add(customer)
@@ -82,18 +86,21 @@ def update(call: Call) -> Document:
 
 def delete(call: Call) -> Document:
     """Delete a customer; its subscriptions end at once."""
-    session = call.session
-    customer = session.get("customer", call.id)
-    for subscription in session.select("subscription", "customer", call.id):
+    remove_customer(call.session, call.session.get("customer", call.id))
+    return _stub(call.id)
+
+
+def remove_customer(session: Session, customer: Document) -> None:
+    """Take a customer away with all that can bring further charges; invoices and charges stay."""
+    for subscription in session.select("subscription", "customer", customer["id"]):
         if subscription["status"] not in ENDED:
             end(session, subscription, reason="cancellation_requested")
-    for method in session.select("payment_method", "customer", call.id):
+    for method in session.select("payment_method", "customer", customer["id"]):
         session.tell("payment_method.detached", method | {"customer": None})
         session.remove(method)
     session.tell("customer.deleted", customer)
     session.remove(customer)
-    session.add({"object": "_deleted_customer", "id": call.id})
-    return _stub(call.id)
+    session.add({"object": "_deleted_customer", "id": customer["id"]})
 
 
 def list_methods(call: Call) -> Document:
@@ -147,13 +154,24 @@ def _set_default(call: Call, customer: Document) -> None:
     merge(customer, call.params, "invoice_settings")
 
 
+def _join_clock(session: Session, clock_id: str) -> None:
+    clock = session.get(TEST_CLOCK, clock_id, param="test_clock")
+    if len(session.peek("customer", "test_clock", clock_id)) >= _CUSTOMERS_OF_A_CLOCK:
+        raise invalid(
+            f"A test clock can have at most {_CUSTOMERS_OF_A_CLOCK} customers: use another one.", param="test_clock"
+        )
+    session.follow(clock)
+
+
 def _matches(customer: Document, params: dict[str, Any]) -> bool:
-    return "email" not in params or (customer["email"] or "") == params["email"]
+    # Without the parameter, customers of test clocks are left out. Source: Stripe API reference, “List all customers”.
+    wanted: str | None = params.get("test_clock")
+    return customer["test_clock"] == wanted and ("email" not in params or (customer["email"] or "") == params["email"])
 
 
 OPERATIONS = [
-    route("POST", "/v1/customers", create, f"{_TAKES} payment_method"),
-    route("GET", "/v1/customers", listing("customer", "/v1/customers", where=_matches), f"{PAGE} email"),
+    route("POST", "/v1/customers", create, f"{_TAKES} payment_method test_clock"),
+    route("GET", "/v1/customers", listing("customer", "/v1/customers", where=_matches), f"{PAGE} email test_clock"),
     route("GET", "/v1/customers/{customer}", retrieve),
     route("POST", "/v1/customers/{customer}", update, _TAKES),
     route("DELETE", "/v1/customers/{customer}", delete),

@@ -83,6 +83,10 @@ def record(call: Call) -> Document:
             f"An event already exists with identifier {identifier}.", param="identifier", code="duplicate_meter_event"
         )
     meter = _active_meter(call)
+    payload = params["payload"]
+    customer_id = payload.get(meter["customer_mapping"]["event_payload_key"])
+    if customer_id is None or session.find("customer", customer_id) is None:
+        raise invalid("The payload names no existing customer.", param="payload", code="meter_event_customer_not_found")
     at = params.get("timestamp", session.now)
     if not session.now - _BACK_SECONDS <= at <= session.now + _AHEAD_SECONDS:
         raise invalid(
@@ -90,15 +94,11 @@ def record(call: Call) -> Document:
             param="timestamp",
             code="timestamp_too_far_in_past" if at < session.now else "timestamp_in_future",
         )
-    payload = params["payload"]
-    customer_id = payload.get(meter["customer_mapping"]["event_payload_key"])
-    if customer_id is None or session.find("customer", customer_id) is None:
-        raise invalid("The payload names no existing customer.", param="payload", code="meter_event_customer_not_found")
     event = session.add(
         {
             "id": event_id,
             "object": "billing.meter_event",
-            "created": session.now,
+            "created": session.recorded_at,
             "event_name": params["event_name"],
             "identifier": identifier,
             "livemode": False,

@@ -14,7 +14,7 @@ from billing_worker.sandbox.engine.changing import change_items, invoice_now, pr
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.discounts import new_discounts
 from billing_worker.sandbox.engine.standing import ENDED, end
-from billing_worker.sandbox.engine.subscribing import check_cancel_at, subscribe
+from billing_worker.sandbox.engine.subscribing import check_cancel_at, check_clock_has_room, subscribe
 
 _BOTH = (
     "items proration_behavior payment_behavior trial_end billing_cycle_anchor default_payment_method cancel_at "
@@ -33,6 +33,7 @@ def create(call: Call) -> Document:
     if params.get("trial_end") is not None and "trial_period_days" in params:
         raise invalid("You may only specify one of these parameters: trial_end, trial_period_days.", param="trial_end")
     customer = session.get("customer", params["customer"], param="customer")
+    check_clock_has_room(session, customer)
     subscription, _ = subscribe(session, customer, params)
     return subscription
 
@@ -169,11 +170,18 @@ def _has_status(subscription: Document, params: dict[str, Any]) -> bool:
     return wanted is None and status != "canceled"
 
 
+def _fits_clock(subscription: Document, params: dict[str, Any]) -> bool:
+    # Subscriptions of test clocks are left out unless clock or customer is named (Stripe API reference).
+    wanted = params.get("test_clock")
+    return subscription["test_clock"] == wanted or (wanted is None and "customer" in params)
+
+
 def _matches(subscription: Document, params: dict[str, Any]) -> bool:
     item = subscription["items"]["data"][0]
     prices = {item["price"]["id"] for item in subscription["items"]["data"]}
     return (
         _has_status(subscription, params)
+        and _fits_clock(subscription, params)
         and ("price" not in params or params["price"] in prices)
         and in_range(item["current_period_start"], params.get("current_period_start"))
         and in_range(item["current_period_end"], params.get("current_period_end"))
@@ -186,7 +194,7 @@ OPERATIONS = [
         "GET",
         "/v1/subscriptions",
         listing("subscription", "/v1/subscriptions", "customer", "collection_method", where=_matches),
-        f"{PAGE} customer collection_method status price current_period_start current_period_end",
+        f"{PAGE} customer collection_method status price test_clock current_period_start current_period_end",
     ),
     route("GET", "/v1/subscriptions/{subscription_exposed_id}", retrieve("subscription")),
     route("POST", "/v1/subscriptions/{subscription_exposed_id}", update, _UPDATE),
