@@ -17,7 +17,7 @@ from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.runtime.settings import Settings, load_settings
 from billing_worker.stack.ephemeral import EphemeralServers, ephemeral_servers
-from tests.support.databases import cloned_database, make_template
+from tests.support.databases import ReusedDatabase, make_template
 
 _redis_numbers = itertools.count()
 
@@ -30,9 +30,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EphemeralServe
         yield running
 
 
+@pytest.fixture(scope="session")
+def reused_database(servers: EphemeralServers) -> Iterator[ReusedDatabase]:
+    database = ReusedDatabase(servers.database_url)
+    yield database
+    database.close()
+
+
 @pytest.fixture
-def database_url(servers: EphemeralServers) -> Iterator[str]:
-    with cloned_database(servers.database_url) as url:
+def database_url(reused_database: ReusedDatabase) -> Iterator[str]:
+    with reused_database.lend() as url:
         yield url
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 STOPPED = (
     (
@@ -52,7 +52,7 @@ def nself(tmp_path: Path, database_url: str) -> Nself:
         "STRIPE_API_BASE": "http://127.0.0.1:1",
         "STRIPE_SECRET_KEY": "sk_test_x",
     }
-    return Nself(tmp_path, {"DATABASE_URL": database_url, **away})
+    return WarmNself(tmp_path, {"DATABASE_URL": database_url, **away})
 
 
 def run(engine: Engine, statements: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from billing_worker.database.clock import DatabaseClock
 from billing_worker.database.unit_of_work import UnitOfWork
-from tests.cli.nself import CHECKOUT, Nself
+from tests.cli.nself import CHECKOUT, Nself, WarmNself
 from tests.support.deliveries import RecordingReactions, customer, drain, event, store, subscription
 from tests.support.stripe_sandbox import KEY, Sandbox, run_sandbox
 
@@ -54,7 +54,7 @@ def nself(tmp_path: Path, database_url: str, redis_url: str, sandbox: Sandbox, e
         "STRIPE_SECRET_KEY": KEY,
         "STRIPE_API_BASE": sandbox.url,
     }
-    return Nself(tmp_path, variables)
+    return WarmNself(tmp_path, variables)
 
 
 def ask(nself: Nself, *arguments: str, code: int = 0, **variables: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from billing_worker.doctor.schema import newest_revision
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 NOWHERE = "postgresql://billing:hidden@127.0.0.1:1/billing"
 DUPLICATE = """
@@ -24,7 +24,7 @@ DUPLICATE = """
 
 @pytest.fixture
 def nself(tmp_path: Path, database_url: str) -> Nself:
-    return Nself(tmp_path, {"DATABASE_URL": database_url})
+    return WarmNself(tmp_path, {"DATABASE_URL": database_url})
 
 
 def actions(engine: Engine) -> list[tuple[Any, ...]]:

@@ -10,12 +10,12 @@ import pytest
 import redis
 
 from billing_worker.stack.ephemeral import EphemeralServers
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 
 @pytest.fixture
 def nself(tmp_path: Path) -> Nself:
-    return Nself(tmp_path)
+    return WarmNself(tmp_path)
 
 
 def written(nself: Nself) -> str:

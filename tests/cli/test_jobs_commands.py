@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 RUNS = text(
     "INSERT INTO billing_schedule_runs (job, due_at, status, attempts, lease_until, worker, created_at, detail) VALUES"
@@ -26,7 +26,7 @@ RUNS = text(
 def nself(tmp_path: Path, database_url: str, engine: Engine) -> Nself:
     with engine.begin() as connection:
         connection.execute(RUNS)
-    return Nself(tmp_path, {"DATABASE_URL": database_url})
+    return WarmNself(tmp_path, {"DATABASE_URL": database_url})
 
 
 def listed(nself: Nself, *arguments: str) -> list[dict[str, Any]]:

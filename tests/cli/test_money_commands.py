@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.routing.table import DISPATCHER
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 from tests.support.deliveries import drain
 from tests.support.stripe_sandbox import KEY, Sandbox, bring_events, follow, run_sandbox
 
@@ -45,7 +45,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def nself(tmp_path: Path, database_url: str, redis_url: str, sandbox: Sandbox) -> Nself:
-    return Nself(
+    return WarmNself(
         tmp_path,
         {
             "DATABASE_URL": database_url,

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 
 @pytest.fixture
 def nself(tmp_path: Path, database_url: str) -> Nself:
-    return Nself(tmp_path, {"DATABASE_URL": database_url, "BILLING_TIMEZONE": "Asia/Kolkata"})
+    return WarmNself(tmp_path, {"DATABASE_URL": database_url, "BILLING_TIMEZONE": "Asia/Kolkata"})
 
 
 def answer(nself: Nself, *arguments: str) -> object:
