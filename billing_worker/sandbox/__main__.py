@@ -15,6 +15,7 @@ from pathlib import Path
 from billing_worker.sandbox.core.journal import StateInUseError
 from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.engine.cycles import DUTIES
+from billing_worker.sandbox.faults_command import run_faults
 from billing_worker.sandbox.operations import test_clocks
 from billing_worker.sandbox.operations.webhooks import new_endpoint
 from billing_worker.sandbox.server import SandboxServer
@@ -25,6 +26,8 @@ _EXIT_UNAVAILABLE = 5
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; give the exit code."""
+    if sys.argv[1:2] == ["faults"]:
+        return run_faults(sys.argv[2:], port=_default_port())
     options = _options()
     if not options.allow_remote and not _is_loopback(options.host):
         sys.stderr.write(
@@ -45,11 +48,10 @@ def main() -> int:
     world.start()
     _preset_endpoint(world)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # shutdown() waits for the serving loop, which this thread runs: it has to be called from another one.
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+        # stop() waits for the serving loop, which this thread runs: it has to be called from another one.
+        signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())
     logging.getLogger("sandbox").info("listening on %s:%d as %s", options.host, server.server_port, world.account_id)
-    server.serve_forever(poll_interval=0.1)
-    server.server_close()
+    server.serve()
     world.stop()
     return 0
 
@@ -57,12 +59,14 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m billing_worker.sandbox", description="A local, stateful Stripe.")
     parser.add_argument("--host", default=os.environ.get("SANDBOX_HOST", "127.0.0.1"))
-    parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("SANDBOX_PORT", "12111")), help="0: any free one"
-    )
+    parser.add_argument("--port", type=int, default=_default_port(), help="0: any free one")
     parser.add_argument("--state-dir", default=os.environ.get("SANDBOX_STATE_DIR"), help="without: memory only")
     parser.add_argument("--allow-remote", action="store_true", help="listen on an address others can reach")
     return parser.parse_args()
+
+
+def _default_port() -> int:
+    return int(os.environ.get("SANDBOX_PORT", "12111"))
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from billing_worker.sandbox.core.documents import API_VERSION, Document, public
 from billing_worker.sandbox.core.errors import ApiError, unauthorized, unknown_url
 from billing_worker.sandbox.core.expansion import expand
+from billing_worker.sandbox.core.faults import Ending
 from billing_worker.sandbox.core.idempotency import StoredAnswer, fingerprint
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.legacy import modernised
@@ -71,11 +72,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer."""
+    """One HTTP answer. Units: `hold_seconds` passes before it ends as `ending` says."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
+    ending: Ending = Ending.ANSWER
+    hold_seconds: float = 0.0
 
 
 class Api:
@@ -85,22 +88,32 @@ class Api:
         self._world = world
         self._router = Router([*TABLES, HOSTED])
 
-    def answer(self, request: Request) -> Response:
-        """Answer a request; every refusal has Stripe's shape."""
+    def endpoint_of(self, request: Request) -> str:
+        """Name the operation that a request is for, ids left out."""
+        found = self._router.find(request.method, request.path)
+        return request.path if found is None else found[0].path
+
+    def answer(self, request: Request, *, spoiled_by: ApiError | None = None) -> Response:
+        """Answer a request; every refusal has Stripe's shape.
+
+        Shape: `spoiled_by` is answered, and kept under the idempotency key, in place of what really happened.
+        """
         request_id = new_id("request")
         headers = {"Request-Id": request_id, "Stripe-Version": request.headers.get("stripe-version", API_VERSION)}
         key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
         if key:
             headers["Idempotency-Key"] = key
         try:
-            status, body, replayed_from = self._answer(request, request_id, key)
+            status, body, replayed_from = self._answer(request, request_id, key, spoiled_by)
         except ApiError as error:
             status, body, replayed_from = error.status, encode_json(error.body()), None
         if replayed_from is not None:
             headers |= {"Idempotent-Replayed": "true", "Original-Request": replayed_from, "Request-Id": replayed_from}
         return Response(status, body, headers)
 
-    def _answer(self, request: Request, request_id: str, key: str) -> tuple[int, bytes, str | None]:
+    def _answer(
+        self, request: Request, request_id: str, key: str, spoiled_by: ApiError | None
+    ) -> tuple[int, bytes, str | None]:
         check_key(request.headers.get("authorization", ""))
         found = self._router.find(request.method, request.path)
         if found is None:
@@ -117,6 +130,8 @@ class Api:
             session = self._world.session(Origin(request_id, key or None))
             call = Call(session, tuple(map(unquote, ids)), params, self._world.account_id, self._world.log)
             status, body = self._run(route, call)
+            if spoiled_by is not None:
+                status, body = spoiled_by.status, encode_json(spoiled_by.body())
             answer = StoredAnswer(key, mark, status, body.decode(), request_id, session.recorded_at) if key else None
             self._world.commit(session, answer)
             return status, body, None
@@ -140,12 +155,7 @@ def check_key(authorization: str) -> None:
 
     Raises: ApiError 401; a live key is refused by name, so that nobody sends one here twice.
     """
-    scheme, _, value = authorization.partition(" ")
-    key = value.strip()
-    if scheme.lower() == "basic":
-        key = _basic_user(key)
-    elif scheme.lower() != "bearer":
-        key = ""
+    key = key_in(authorization)
     if not key:
         raise unauthorized(
             "You did not provide an API key. You need to provide your API key in the Authorization header, using "
@@ -155,6 +165,14 @@ def check_key(authorization: str) -> None:
         raise unauthorized("This is a sandbox: live keys do not belong here. Roll the key you have just sent.")
     if not _KEY.fullmatch(key):
         raise unauthorized(f"Invalid API Key provided: {key[:8]}****")
+
+
+def key_in(authorization: str) -> str:
+    """Read the API key out of a header, empty without one."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        return _basic_user(value.strip())
+    return value.strip() if scheme.lower() == "bearer" else ""
 
 
 def _basic_user(encoded: str) -> str:

@@ -1,4 +1,4 @@
-"""What moves the sandbox from outside: clock, settings, deliveries. Under /_sandbox, without a key."""
+"""What moves the sandbox from outside: clock, settings, deliveries, faults. Under /_sandbox, without a key."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from billing_worker.sandbox.core.errors import ApiError, unknown_url
 from billing_worker.sandbox.core.session import Settings
 from billing_worker.sandbox.core.wire import encode_json
 from billing_worker.sandbox.core.world import World
+from billing_worker.sandbox.disturbed import DisturbedApi
 
 _MAX_STEP_SECONDS = 3 * 366 * 86_400
 _AFTER_RETRIES = frozenset({"cancel", "unpaid"})
@@ -26,8 +27,9 @@ Answer = tuple[int, Document]
 class Control:
     """Answers requests under /_sandbox."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, disturbed: DisturbedApi) -> None:
         self._world = world
+        self._disturbed = disturbed
         self._routes: dict[tuple[str, str], Callable[[Document], Answer]] = {
             ("GET", "/_sandbox/health"): self._health,
             ("GET", "/_sandbox/clock"): self._clock,
@@ -38,6 +40,9 @@ class Control:
             ("POST", "/_sandbox/deliveries"): self._disturb,
             ("POST", "/_sandbox/deliveries/flush"): self._flush,
             ("POST", "/_sandbox/deliveries/wait"): self._wait,
+            ("GET", "/_sandbox/faults"): self._faults,
+            ("POST", "/_sandbox/faults"): self._add_fault,
+            ("POST", "/_sandbox/faults/clear"): self._clear_faults,
             ("POST", "/_sandbox/test_clocks/wait"): self._wait_for_clocks,
             ("POST", "/_sandbox/webhooks/emit"): self._emit,
             ("GET", "/_sandbox/state/hash"): self._hash,
@@ -111,6 +116,24 @@ class Control:
     def _wait_for_clocks(self, given: Document) -> Answer:
         in_time = self._world.wait_until_clocks_stand(_timeout(given))
         return 200 if in_time else 504, {"ready": in_time}
+
+    def _faults(self, _: Document) -> Answer:
+        disturbed = self._disturbed
+        return 200, {"faults": disturbed.faults.listed(), "rate_limits": disturbed.limits.mode}
+
+    def _add_fault(self, given: Document) -> Answer:
+        if "rate_limits" in given:
+            self._disturbed.limits.switch(given["rate_limits"])
+        rule = {name: value for name, value in given.items() if name != "rate_limits"}
+        if rule or not given:
+            self._disturbed.faults.add(rule)
+        return self._faults({})
+
+    def _clear_faults(self, given: Document) -> Answer:
+        removed = self._disturbed.faults.remove(given.get("id"))
+        if not given:
+            self._disturbed.limits.switch("off")
+        return 200, self._faults({})[1] | {"removed": removed}
 
     def _emit(self, given: Document) -> Answer:
         return 200, {"endpoints": self._world.send_unrecorded(given)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
+import threading
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from billing_worker.sandbox.api import Api, Request, Response
 from billing_worker.sandbox.control import Control
 from billing_worker.sandbox.core.errors import ApiError
+from billing_worker.sandbox.core.faults import Ending
 from billing_worker.sandbox.core.wire import encode_json
 from billing_worker.sandbox.core.world import World
+from billing_worker.sandbox.disturbed import DisturbedApi
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _IDLE_SECONDS = 75
+_POLL_SECONDS = 0.1
 
 log = logging.getLogger("sandbox")
 
@@ -31,9 +36,47 @@ class SandboxServer(ThreadingHTTPServer):
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         self.world = world
-        self.api = Api(world)
-        self.control = Control(world)
+        self.api = DisturbedApi(Api(world))
+        self.control = Control(world, self.api)
+        self._stopping = threading.Event()
+        self._is_closed = threading.Event()
+        self._refuse_seconds = 0.0
         super().__init__(address, _Handler)
+
+    def serve(self) -> None:
+        """Serve until `stop`; a refusal of connections is a pause of listening."""
+        self.serve_forever(poll_interval=_POLL_SECONDS)
+        while not self._stopping.is_set():
+            self.socket.close()
+            self._is_closed.set()
+            self._stopping.wait(self._refuse_seconds)
+            self.socket = socket.socket(self.address_family, self.socket_type)
+            self.server_bind()
+            self.server_activate()
+            self._refuse_seconds = 0.0
+            self._is_closed.clear()
+            self.serve_forever(poll_interval=_POLL_SECONDS)
+        self.server_close()
+
+    def stop(self) -> None:
+        """End `serve`, from another thread."""
+        self._stopping.set()
+        self.shutdown()
+
+    def refuse(self, seconds: float) -> None:
+        """Stop listening for a time; connections that are open break at their next request."""
+        self._refuse_seconds = seconds
+        self.shutdown()
+        self._is_closed.wait()
+
+    @property
+    def is_refusing(self) -> bool:
+        """Tell whether nobody listens at present."""
+        return self._refuse_seconds > 0
+
+    def hold(self, seconds: float) -> None:
+        """Let an answer wait, unless the server ends meanwhile."""
+        self._stopping.wait(seconds)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log a broken connection in one line; it is the client's affair."""
@@ -60,7 +103,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         started = time.perf_counter()
         path, _, query = self.path.partition("?")
+        if self.server.is_refusing:
+            self._reset()
+            return
         response = self._answer(path, query)
+        if response.ending is Ending.REFUSAL:
+            self.server.refuse(response.hold_seconds)
+        elif response.hold_seconds:
+            self.server.hold(response.hold_seconds)
+        if response.ending is Ending.ANSWER:
+            self._send(response)
+        elif response.ending is Ending.SILENCE:
+            self.close_connection = True
+        else:
+            self._reset()
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        outcome = str(response.status) if response.ending is Ending.ANSWER else response.ending.value
+        log.info("%s %s %s %.1f ms", self.command, path, outcome, elapsed_ms)
+
+    def _send(self, response: Response) -> None:
         head = [
             f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('Unknown',))[0]}",
             "Server: nself-sandbox",
@@ -73,8 +134,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             head.append("Connection: close")
         self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1", "replace") + response.body)
-        elapsed_ms = (time.perf_counter() - started) * 1000
-        log.info("%s %s %d %.1f ms", self.command, path, response.status, elapsed_ms)
+
+    def _reset(self) -> None:
+        # Closing at once, with nothing left to send, makes the kernel answer with a reset in place of an orderly end.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.rfile.close()
+        self.connection.close()
 
     def _answer(self, path: str, query: str) -> Response:
         try:
