@@ -226,7 +226,7 @@ def test_no_secret_stands_in_a_command_line_or_an_open_file(open_folder: Path) -
 
         for secret in (*state.passwords.values(), state.stripe_key, state.webhook_secret):
             assert [line for line in lines if secret in line] == []
-        for path in (nself.home / "stack.env", nself.home / "stack.json", nself.home / "redis" / "redis.conf"):
+        for path in (nself.home / "stack.env", nself.home / "stack.json", nself.home / "run" / "redis.conf"):
             assert path.stat().st_mode & 0o077 == 0
 
 
