@@ -1,4 +1,4 @@
-"""Seeded disorder of deliveries: late, twice, out of order, not at all."""
+"""Seeded disorder of deliveries: late, twice, out of order, not at all, wrongly signed, in an old version."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Chaos:
     twice: float = 0.0
     shuffle: float = 0.0
     drop: float = 0.0
+    forge: float = 0.0
+    outdate: float = 0.0
     seed: int = 0
     paused: bool = False
 
@@ -52,6 +54,8 @@ class Fate:
     held_for_events: int = 0
     delay_seconds: float = 0.0
     copy_after_events: int = 0
+    is_forged: bool = False
+    is_outdated: bool = False
 
 
 class Fates:
@@ -60,11 +64,14 @@ class Fates:
     def __init__(self, chaos: Chaos) -> None:
         self._chaos = chaos
         self._random = random.Random(chaos.seed)  # noqa: S311 - reproducible on purpose, guards nothing
+        # Drawn from a sequence of their own, so that a seed's other fates stay what they were.
+        self._alterations = random.Random(f"{chaos.seed}/altered")  # noqa: S311 - as above
 
     def draw(self) -> Fate:
         """Decide about the next delivery; always the same number of draws, so that fates do not shift."""
         drop, late, shuffle, twice = (self._random.random() for _ in range(4))
         late_by, copy_by = self._random.randint(*LATE_AFTER), self._random.randint(*TWICE_AFTER)
+        forge, outdate = self._alterations.random(), self._alterations.random()
         delay = self._random.uniform(*SHUFFLE_SECONDS)
         chaos = self._chaos
         if drop < chaos.drop:
@@ -73,4 +80,6 @@ class Fates:
             held_for_events=late_by if late < chaos.late else 0,
             delay_seconds=delay if shuffle < chaos.shuffle else 0.0,
             copy_after_events=copy_by if twice < chaos.twice else 0,
+            is_forged=forge < chaos.forge,
+            is_outdated=outdate < chaos.outdate,
         )

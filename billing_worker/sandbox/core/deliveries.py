@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 
 from billing_worker.sandbox.core.chaos import Chaos, Fates
 from billing_worker.sandbox.core.event_log import StoredEvent
+from billing_worker.sandbox.core.renderings import OLD_VERSION, render
 from billing_worker.sandbox.core.transport import Transport
 
 THREADS = 4
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 5.0
+_WRONG_SECRET = "whsec_of_somebody_else"  # noqa: S105 - wrong on purpose
 GIVE_UP_WALL_SECONDS = 3600.0
 GIVE_UP_SIMULATED_SECONDS = 3 * 86_400
 """Source: Stripe documentation, “Webhooks”: up to three days. Both bounds must have passed, so that a clock
@@ -33,6 +35,8 @@ class Counters:
     late: int = 0
     reordered: int = 0
     dropped: int = 0
+    forged: int = 0
+    outdated: int = 0
 
 
 @dataclass(slots=True)
@@ -43,11 +47,22 @@ class Delivery:
     endpoint_id: str
     is_copy: bool = False
     is_late: bool = False
+    is_forged: bool = False
+    is_outdated: bool = False
     attempts: int = 0
     since: float = field(default_factory=time.monotonic)
 
 
-FindEndpoint = Callable[[str], tuple[str, str] | None]
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where deliveries go, how they are signed, and the API version they are rendered in, None for today's."""
+
+    url: str
+    secret: str
+    api_version: str | None = None
+
+
+FindEndpoint = Callable[[str], Endpoint | None]
 Settle = Callable[[StoredEvent, str], None]
 
 
@@ -126,6 +141,7 @@ class Deliverer:
             self.counters.dropped += 1
             self._settle(delivery.event, delivery.endpoint_id)
             return
+        delivery.is_forged, delivery.is_outdated = fate.is_forged, fate.is_outdated
         if fate.copy_after_events:
             self._held.append((self._sent + fate.copy_after_events, replace(delivery, is_copy=True)))
         if fate.held_for_events:
@@ -140,11 +156,21 @@ class Deliverer:
     def _work(self) -> None:
         while (delivery := self._take()) is not None:
             endpoint = self._find_endpoint(delivery.endpoint_id)
-            accepted = endpoint is not None and self._transport.post(*endpoint, delivery.event.body())
+            accepted = endpoint is not None and self._send(delivery, endpoint)
             if accepted and not delivery.is_copy:
                 self._settle(delivery.event, delivery.endpoint_id)
             self._finish(delivery, accepted=accepted, is_gone=endpoint is None)
         self._transport.close()
+
+    def _send(self, delivery: Delivery, endpoint: Endpoint) -> bool:
+        version = OLD_VERSION if delivery.is_outdated else endpoint.api_version
+        # Only the first attempt is forged: Stripe itself signs the retry that brings the event after all.
+        is_forged = delivery.is_forged and delivery.attempts == 0
+        with self._condition:
+            self.counters.forged += is_forged
+            self.counters.outdated += delivery.is_outdated and delivery.attempts == 0
+        secret = _WRONG_SECRET if is_forged else endpoint.secret
+        return self._transport.post(endpoint.url, secret, render(delivery.event.body(), version))
 
     def _take(self) -> Delivery | None:
         with self._condition:

@@ -12,7 +12,7 @@ from typing import Any
 
 from billing_worker.sandbox.core.chaos import Chaos
 from billing_worker.sandbox.core.clock import SandboxClock
-from billing_worker.sandbox.core.deliveries import Deliverer
+from billing_worker.sandbox.core.deliveries import Deliverer, Endpoint
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.event_log import EventLog, StoredEvent, new_entry
 from billing_worker.sandbox.core.idempotency import IdempotencyKeys, StoredAnswer
@@ -183,11 +183,11 @@ class World:
         event["pending_webhooks"] = len(to)
         return new_entry(event, to)
 
-    def _endpoint(self, endpoint_id: str) -> tuple[str, str] | None:
+    def _endpoint(self, endpoint_id: str) -> Endpoint | None:
         endpoint = self.store.find("webhook_endpoint", endpoint_id)
         if endpoint is None or endpoint["status"] != "enabled":
             return None
-        return endpoint["url"], endpoint["_secret"]
+        return Endpoint(endpoint["url"], endpoint["_secret"], endpoint["api_version"])
 
     def _settle(self, event: StoredEvent, endpoint_id: str) -> None:
         if endpoint_id in event.undelivered:

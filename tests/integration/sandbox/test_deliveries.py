@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import requests
 
-from billing_worker.stripe_gateway.signature import verify_signature
+from billing_worker.stripe_gateway.signature import NoMatchingSignatureError, verify_signature
 from tests.integration.sandbox.process import SECRET, Receiver, Sandbox, receiving, running
 
 
@@ -41,7 +41,7 @@ def test_every_event_arrives_signed_over_few_connections(fresh: Sandbox) -> None
             assert delivery.event["pending_webhooks"] == 1
         assert receiver.connections <= 4
         assert counters == {
-            **dict.fromkeys(("failed", "duplicates", "late", "dropped", "pending", "held"), 0),
+            **dict.fromkeys(("failed", "duplicates", "late", "dropped", "forged", "outdated", "pending", "held"), 0),
             "events": 40,
             "deliveries": 40,
             "attempts": 40,
@@ -180,3 +180,54 @@ def test_the_environments_endpoint_is_made_once() -> None:
         listed = requests.get(f"{sandbox.base}/v1/webhook_endpoints", headers=sandbox.http.headers, timeout=30).json()
         assert [endpoint["enabled_events"] for endpoint in listed["data"]] == [["*"]]
         assert SECRET not in json.dumps(listed)
+
+
+def test_a_wrong_signature_comes_first_and_the_right_one_after_it(fresh: Sandbox) -> None:
+    with receiving() as receiver:
+        receiver.answers = [400] * 3
+        secret = listen(fresh, receiver)
+        fresh.control("deliveries", {"forge": 1.0})
+        customers(fresh, 3)
+        counters = wait(fresh)
+        assert (counters["forged"], counters["attempts"], counters["deliveries"]) == (3, 6, 3)
+        now = int(time.time())
+        signed: dict[str, list[bool]] = {}
+        for delivery in receiver.deliveries:
+            try:
+                verify_signature(delivery.body, delivery.signature, [secret], now=now)
+            except NoMatchingSignatureError:
+                signed.setdefault(delivery.event["id"], []).append(False)
+            else:
+                signed.setdefault(delivery.event["id"], []).append(True)
+        assert list(signed.values()) == [[False, True]] * 3
+
+
+def test_events_in_an_old_version_have_the_old_shape(fresh: Sandbox) -> None:
+    with receiving() as receiver, receiving() as pinned:
+        listen(fresh, receiver, "customer.subscription.created", "invoice.paid")
+        fresh.v1.webhook_endpoints.create(
+            {"url": pinned.url, "enabled_events": ["invoice.paid"], "api_version": "2024-06-20"}
+        )
+        fresh.control("deliveries", {"outdate": 1.0})
+        payer, price = fresh.payer(), fresh.price(1500)
+        fresh.v1.subscriptions.create({"customer": payer.id, "items": [{"price": price.id}]})
+        assert wait(fresh)["outdated"] == 3
+        events = {delivery.event["type"]: delivery.event for delivery in receiver.deliveries}
+        assert {event["api_version"] for event in events.values()} == {"2020-08-27"}
+        subscription = events["customer.subscription.created"]["data"]["object"]
+        item = subscription["items"]["data"][0]
+        assert "current_period_end" not in item
+        assert subscription["current_period_end"] > subscription["current_period_start"]
+        assert (subscription["plan"]["id"], subscription["quantity"]) == (price.id, 1)
+        invoice = events["invoice.paid"]["data"]["object"]
+        assert (invoice["subscription"], invoice["paid"]) == (subscription["id"], True)
+        assert "parent" not in invoice
+        line = invoice["lines"]["data"][0]
+        assert (line["type"], line["price"], line["proration"]) == ("subscription", price.id, False)
+
+        fresh.control("deliveries", {"outdate": 0.0})
+        fresh.v1.subscriptions.create({"customer": payer.id, "items": [{"price": price.id}]})
+        wait(fresh)
+        newest = pinned.deliveries[-1].event
+        assert (newest["api_version"], newest["data"]["object"]["paid"]) == ("2024-06-20", True)
+        assert {event["api_version"] for event in fresh.events()} == {"2026-10-28.endive"}
