@@ -29,6 +29,7 @@ from billing_worker.sandbox.operations import (
     meters,
     payment_methods,
     payments,
+    search,
     subscriptions,
     test_clocks,
     webhooks,
@@ -49,6 +50,7 @@ TABLES = [
     meters.OPERATIONS,
     webhooks.OPERATIONS,
     test_clocks.OPERATIONS,
+    search.OPERATIONS,
     *FURTHER,
 ]
 INCLUDABLES = {

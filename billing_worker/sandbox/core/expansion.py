@@ -63,4 +63,6 @@ def _resolved(value: Any, session: Session) -> Any:  # noqa: ANN401 - any JSON v
         return value
     kind = next((kind for prefix, kind in _KIND_OF_PREFIX if value.startswith(prefix)), None)
     found = None if kind is None else session.find(kind, value)
+    if found is None and session.store.find(f"_deleted_{kind}", value) is not None:
+        return {"id": value, "object": kind, "deleted": True}
     return value if found is None else public(found)

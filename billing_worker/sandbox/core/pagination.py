@@ -25,10 +25,7 @@ def page(newest_first: Iterable[Document], params: dict[str, Any], url: str, *, 
 
     Raises: ApiError for a limit outside 1 to 100, both cursors at once, or a cursor that is not in the list.
     """
-    limit = params.get("limit", DEFAULT_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
-        bound = f"less than or equal to {MAX_LIMIT}" if limit > MAX_LIMIT else "greater than or equal to 1"
-        raise invalid(f"This value must be {bound}.", param="limit", code="parameter_invalid_integer")
+    limit = check_limit(params.get("limit", DEFAULT_LIMIT))
     after, before = params.get("starting_after"), params.get("ending_before")
     if after and before:
         raise invalid(
@@ -45,6 +42,17 @@ def page(newest_first: Iterable[Document], params: dict[str, Any], url: str, *, 
             raise no_such(kind, after, param="starting_after")
     found = list(islice(rest, limit + 1))
     return list_of(map(public, found[:limit]), url, has_more=len(found) > limit)
+
+
+def check_limit(limit: int) -> int:
+    """Return the length of a page.
+
+    Raises: ApiError for one outside 1 to 100.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        bound = f"less than or equal to {MAX_LIMIT}" if limit > MAX_LIMIT else "greater than or equal to 1"
+        raise invalid(f"This value must be {bound}.", param="limit", code="parameter_invalid_integer")
+    return limit
 
 
 def in_range(value: int | None, bound: Any) -> bool:  # noqa: ANN401 - an integer, a hash of bounds or nothing

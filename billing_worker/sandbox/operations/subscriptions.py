@@ -170,18 +170,11 @@ def _has_status(subscription: Document, params: dict[str, Any]) -> bool:
     return wanted is None and status != "canceled"
 
 
-def _fits_clock(subscription: Document, params: dict[str, Any]) -> bool:
-    # Subscriptions of test clocks are left out unless clock or customer is named (Stripe API reference).
-    wanted = params.get("test_clock")
-    return subscription["test_clock"] == wanted or (wanted is None and "customer" in params)
-
-
 def _matches(subscription: Document, params: dict[str, Any]) -> bool:
     item = subscription["items"]["data"][0]
     prices = {item["price"]["id"] for item in subscription["items"]["data"]}
     return (
         _has_status(subscription, params)
-        and _fits_clock(subscription, params)
         and ("price" not in params or params["price"] in prices)
         and in_range(item["current_period_start"], params.get("current_period_start"))
         and in_range(item["current_period_end"], params.get("current_period_end"))
