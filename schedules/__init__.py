@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from billing_worker.kernel.errors import InvalidValueError
-from schedules import maintenance, quotas, reconciliation, usage
+from schedules import maintenance, quotas, reconciliation, usage, webhooks
 from schedules.job import Job
 
 
@@ -23,4 +23,4 @@ def collect(themes: Iterable[Iterable[Job]]) -> Mapping[str, Job]:
     return MappingProxyType(jobs)
 
 
-JOBS: Mapping[str, Job] = collect((maintenance.JOBS, usage.JOBS, quotas.JOBS, reconciliation.JOBS))
+JOBS: Mapping[str, Job] = collect((maintenance.JOBS, usage.JOBS, quotas.JOBS, reconciliation.JOBS, webhooks.JOBS))

@@ -8,12 +8,14 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from billing_worker.inbox.queries import count_parked_for_fetch
+from billing_worker.inbox.services.certify_events import certify_events
 from billing_worker.inbox.services.drain_lane import drain_lane
 from billing_worker.inbox.services.fetch_parked import fetch_parked
 from billing_worker.inbox.services.rescue_lanes import list_due_lanes, rescue_lanes
+from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
-from billing_worker.worker.queues import FETCH, MAINTENANCE, WEBHOOK_QUEUE_PREFIX
+from billing_worker.worker.queues import FETCH, MAINTENANCE, RECONCILIATION, WEBHOOK_QUEUE_PREFIX
 from billing_worker.worker.tasks import task
 from billing_worker.worker.wake import DRAIN_LANE
 
@@ -46,6 +48,26 @@ def rescue(container: Container) -> Mapping[str, object]:
     with container.unit_of_work.transaction() as session:
         woken = rescue_lanes(session, container.unit_of_work.now(), wake=container.waker.wake_lane)
     return {"woken": woken}
+
+
+@task("inbox.certify_events", queue=RECONCILIATION, soft_limit_seconds=1700, hard_limit_seconds=1800)
+def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]:  # noqa: ARG001 - the slot is the window's
+    """Hold Stripe's list of events against the inbox and heal what is missing."""
+    try:
+        certificate = certify_events(
+            container.unit_of_work,
+            container.stripe,
+            livemode=container.settings.livemode,
+            wake=container.waker.wake_lane,
+        )
+    except InvalidValueError as error:
+        return {"skipped": str(error)}
+    return {
+        "window_end": certificate.window_end.isoformat(),
+        "events": certificate.counts.total(),
+        "missing": len(certificate.missing),
+        "healed": certificate.healed,
+    }
 
 
 def _count_due_lanes(session: Session, now: datetime) -> int:

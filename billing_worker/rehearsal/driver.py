@@ -28,6 +28,7 @@ _IN_FLIGHT = text(
     """
     SELECT (SELECT count(*) FROM billing.billing_webhook_events WHERE status = 'pending')
          + (SELECT count(*) FROM billing.billing_intents WHERE status = 'calling')
+         + (SELECT count(*) FROM billing.billing_effects WHERE status = 'running')
     """
 )
 

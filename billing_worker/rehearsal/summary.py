@@ -144,7 +144,9 @@ def judge(
 
 def _judge_events(session: Session, client: ShopClient, inbox: InboxCounts, verdict: Verdict) -> None:
     stored = set(
-        session.execute(text("SELECT event_id FROM billing.billing_webhook_events WHERE source = 'webhook'")).scalars()
+        session.execute(
+            text("SELECT event_id FROM billing.billing_webhook_events WHERE source IN ('webhook', 'events_api')")
+        ).scalars()
     )
     lost = [event["id"] for event in client.list_all("events") if event["id"] not in stored]
     if lost:

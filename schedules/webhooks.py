@@ -1,0 +1,18 @@
+"""Proving that no event was lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from schedules.job import Job
+
+JOBS = (
+    # A certificate covers everything since the last one.
+    Job(
+        "certify_events",
+        task="inbox.certify_events",
+        queue="reconciliation",
+        every=timedelta(hours=1),
+        if_missed="last",
+    ),
+)
