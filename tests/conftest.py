@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
@@ -18,6 +19,10 @@ from billing_worker.kernel.clock import FixedClock
 from billing_worker.runtime.settings import Settings, load_settings
 from billing_worker.stack.ephemeral import EphemeralServers, ephemeral_servers
 from tests.support.databases import ReusedDatabase, make_template
+
+# A busy machine must not fail a test: no property has a deadline.
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("house")
 
 _redis_numbers = itertools.count()
 
