@@ -54,7 +54,7 @@ class ReusedDatabase:
     def __init__(self, server_url: str) -> None:
         self._server_url = server_url
         self._url = _clone(server_url)
-        self._shape = _read(self._url, _SHAPE)
+        self._shape = _shape_of(self._url)
 
     @contextmanager
     def lend(self) -> Iterator[str]:
@@ -64,7 +64,7 @@ class ReusedDatabase:
             yield url
         finally:
             execute(self._server_url, SQL(_KICK_OUT.format(make_url(url).database)))
-            if _read(url, _SHAPE) == self._shape:
+            if _shape_of(url) == self._shape:
                 execute(url, SQL(_EMPTY))
             else:
                 _drop(self._server_url, url)
@@ -79,12 +79,13 @@ _KICK_OUT = (
 )
 
 _SHAPE = """
-    SELECT count(*), max(c.oid::bigint), (SELECT count(*) FROM pg_attribute WHERE attrelid > 16384),
-           (SELECT string_agg(version_num, ',') FROM billing.alembic_version),
+    SELECT md5(string_agg(concat(c.oid, c.relname, c.relnamespace), ',' ORDER BY c.oid)),
+           (SELECT md5(string_agg(concat(attrelid, attname, atttypid), ',' ORDER BY attrelid, attnum))
+            FROM pg_attribute WHERE attrelid >= 16384 AND attnum > 0),
            (SELECT max(oid::bigint) FROM pg_trigger), (SELECT max(oid::bigint) FROM pg_constraint)
-    FROM pg_class c
+    FROM pg_class c WHERE c.oid >= 16384
 """
-"""Changes with every table, index, column, trigger or constraint that a test makes or drops."""
+"""Changes with every table, index, column, trigger or constraint that a test makes, renames or drops."""
 
 _EMPTY = """
 DO $$
@@ -116,12 +117,17 @@ def _drop(server_url: str, url: str) -> None:
     execute(server_url, SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(str(make_url(url).database))))
 
 
-def _read(url: str, query: str) -> object:
+def _shape_of(url: str) -> list[object]:
     connection = psycopg2.connect(url)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(query)
-            return cursor.fetchone()
+            cursor.execute(_SHAPE)
+            shape = cursor.fetchall()
+            cursor.execute("SELECT to_regclass('billing.alembic_version') IS NOT NULL")
+            if cursor.fetchone() == (True,):
+                cursor.execute("SELECT version_num FROM billing.alembic_version")
+                shape += cursor.fetchall()
+            return list(shape)
     finally:
         connection.close()
 
