@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from billing_worker.domains.dunning import tasks as dunning
+from billing_worker.domains.notifications import tasks as notifications
 from billing_worker.domains.payments import tasks as payments
 from billing_worker.domains.quotas import tasks as quotas
 from billing_worker.domains.reconciliation import tasks as reconciliation
@@ -25,6 +26,7 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     subscriptions,
     payments,
     dunning,
+    notifications,
     reconciliation,
     usage,
     quotas,
@@ -35,6 +37,7 @@ PROBES: tuple[Probe, ...] = (
     *subscriptions.PROBES,
     *payments.PROBES,
     *dunning.PROBES,
+    *notifications.PROBES,
     *usage.PROBES,
     *quotas.PROBES,
 )

@@ -78,15 +78,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "billing customers": (DASHBOARD + " (Radar)", {"audit": "look for signs of fraud over all customers"}),
-    "billing email": (
-        "nself logs mail",
-        {
-            "list": "list messages",
-            "show-config": "show the mail settings",
-            "status": "show what became of a message",
-            "track": "show a message's attempts",
-        },
-    ),
     "billing export": (DASHBOARD + " (Payments, Export)", {"charges": "write charges as CSV"}),
     "billing incident": ("your own incident log", {"create": "open an incident that later commands refer to"}),
     "billing invoice": (

@@ -9,6 +9,7 @@ from billing_worker.domains.dunning.handlers import (
     on_invoice_payment_failed,
     on_subscription_updated,
 )
+from billing_worker.domains.notifications import handlers as mail
 from billing_worker.domains.payments.handlers import (
     on_charge_refunded,
     on_charge_succeeded,
@@ -32,8 +33,10 @@ DISPATCHER = Dispatcher(
         "charge.dispute.funds_reinstated": (on_dispute_funds_reinstated,),
         "customer.updated": (on_customer_updated,),
         "customer.subscription.updated": (on_subscription_updated,),
-        "invoice.payment_failed": (on_invoice_payment_failed,),
-        "invoice.paid": (on_invoice_paid,),
+        "customer.subscription.deleted": (mail.on_subscription_deleted,),
+        "customer.subscription.trial_will_end": (mail.on_trial_will_end,),
+        "invoice.payment_failed": (on_invoice_payment_failed, mail.on_invoice_payment_failed),
+        "invoice.paid": (on_invoice_paid, mail.on_invoice_paid),
         "invoice.voided": (on_invoice_closed,),
         "invoice.marked_uncollectible": (on_invoice_closed,),
     },

@@ -26,13 +26,6 @@ PLANNED_SETTINGS: Mapping[str, str] = {
     "billing_minimum_charge": "this system makes no charges of its own yet; Stripe refuses what is below its minimum",
     "usage_enable_buffer": "usage is accepted into PostgreSQL only, which is what an acknowledgement means",
     "usage_buffer_size": "usage is accepted into PostgreSQL only",
-    "mail_enabled": "no mail is sent yet; Stripe's own mails can be switched on in its Dashboard",
-    "mail_from": "no mail is sent yet",
-    "mail_host": "no mail is sent yet",
-    "mail_port": "no mail is sent yet",
-    "mail_username": "no mail is sent yet",
-    "mail_password": "no mail is sent yet",
-    "mail_starttls": "no mail is sent yet",
     "pdf_memory_limit": "invoices are rendered by Stripe until the renderer comes",
 }
 """Field name → what holds today."""

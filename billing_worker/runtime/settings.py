@@ -24,7 +24,16 @@ from pydantic import (
 
 from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.runtime.sources import read_sources
-from billing_worker.runtime.values import CommaList, Duration, Size, Zone, parse_duration, parse_size, parse_zone
+from billing_worker.runtime.values import (
+    CommaList,
+    Duration,
+    Sender,
+    Size,
+    Zone,
+    parse_duration,
+    parse_size,
+    parse_zone,
+)
 
 CORRECTNESS_SWITCHES = (
     "webhook_idempotency_enabled",
@@ -131,12 +140,16 @@ class Settings(BaseModel):
 
     # mail and PDF
     mail_enabled: bool = Field(False, description="send mail; off: messages end as suppressed")
-    mail_from: str = Field("", description="sender address")
+    mail_from: Sender = Field("", description="sender, `billing@example.com` or `Example <billing@example.com>`")
     mail_host: str = Field("localhost", description="SMTP server")
     mail_port: int = Field(25, ge=1, le=65535, description="SMTP port")
     mail_username: str = Field("", description="SMTP user, none if empty")
     mail_password: SecretStr = Field(SecretStr(""), description="SMTP password")
     mail_starttls: bool = Field(False, description="upgrade the SMTP connection to TLS")
+    mail_timeout: Duration = Field(parse_duration("10s"), description="longest wait for one answer of the SMTP server")
+    mail_resend_unknown: bool = Field(
+        True, description="send once more, under the same Message-ID, what may have been sent or not"
+    )
     pdf_memory_limit: Size = Field(parse_size("512M"), description="memory of the PDF renderer at most")
 
     # Flower

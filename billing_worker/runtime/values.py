@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*"
+_SENDER = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f]*<{_ADDRESS}>", re.ASCII)
 _BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -48,7 +50,16 @@ def parse_zone(value: object) -> ZoneInfo:
         raise ValueError(f"{value!r} is not a time zone; write for example UTC or Europe/Berlin") from None
 
 
+def parse_sender(value: object) -> str:
+    """Read a mail address, with or without a name before it; empty stays empty."""
+    sender = str(value).strip()
+    if sender and _SENDER.fullmatch(sender) is None:
+        raise ValueError("this is no sender; write for example billing@example.com or Example <billing@example.com>")
+    return sender
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
 Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone)]
+Sender = Annotated[str, BeforeValidator(parse_sender)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from asyncio import Transport
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class MailServer:
             self.taken.append(message)
             self.envelopes.append((str(envelope.mail_from), list(envelope.rcpt_tos)))
         if answer == HANG_UP:
-            assert server.transport is not None
+            assert isinstance(server.transport, Transport)
             server.transport.abort()
         return answer
 
@@ -69,7 +70,8 @@ class MailServer:
     ) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.logins.append(data)
-        return AuthResult(success=data == LoginPassword(b"billing", b"right"), handled=True)
+        # a refusal that is not "handled" is the one the library answers with 535
+        return AuthResult(success=data == LoginPassword(b"billing", b"right"), handled=False)
 
 
 def free_port() -> int:

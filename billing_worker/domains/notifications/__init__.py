@@ -1,0 +1,1 @@
+"""Mail to customers: what happened is told once, in plain words."""
