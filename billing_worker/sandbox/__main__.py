@@ -17,6 +17,7 @@ from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.engine.cycles import DUTIES
 from billing_worker.sandbox.faults_command import run_faults
 from billing_worker.sandbox.operations import test_clocks
+from billing_worker.sandbox.operations.further import FURTHER_DUTIES
 from billing_worker.sandbox.operations.webhooks import new_endpoint
 from billing_worker.sandbox.server import SandboxServer
 
@@ -37,7 +38,8 @@ def main() -> int:
         return _EXIT_REFUSED
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        world = World(DUTIES | test_clocks.DUTIES, Path(options.state_dir) if options.state_dir else None)
+        duties = DUTIES | test_clocks.DUTIES | FURTHER_DUTIES
+        world = World(duties, Path(options.state_dir) if options.state_dir else None)
         server = SandboxServer((options.host, options.port), world)
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another --port\n")

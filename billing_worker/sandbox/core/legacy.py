@@ -13,6 +13,8 @@ Raw = dict[str, Any]
 KEPT: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/customers"): frozenset({"coupon"}),
     ("POST", "/v1/customers/{customer}"): frozenset({"coupon"}),
+    ("POST", "/v1/subscription_schedules"): frozenset({"iterations"}),
+    ("POST", "/v1/subscription_schedules/{schedule}"): frozenset({"iterations"}),
 }
 """Parameters that today's version has no word for, and that the operation still understands."""
 
@@ -25,6 +27,13 @@ def _promotion(raw: Raw) -> None:
     raw["promotion"] = {"type": "coupon", "coupon": raw.pop("coupon")}
 
 
+def _iterations(raw: Raw) -> None:
+    # How long an iteration lasts depends on the phase's price, so they cannot become today's `duration` here.
+    phases = {index: dict(phase) for index, phase in raw["phases"].items()}
+    raw["iterations"] = {index: phase.pop("iterations") for index, phase in phases.items() if "iterations" in phase}
+    raw["phases"] = phases
+
+
 def _as_list(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     # payment_method_types[]=card and payment_method_types=card were both taken.
     return value if isinstance(value, dict) else {"0": value}
@@ -35,14 +44,16 @@ _RENAMED: dict[tuple[str, str], tuple[str, Callable[[Raw], None]]] = {
     ("POST", "/v1/setup_intents"): ("payment_method_types", _allowed_types),
     ("POST", "/v1/checkout/sessions"): ("payment_method_types", _allowed_types),
     ("POST", "/v1/promotion_codes"): ("coupon", _promotion),
+    ("POST", "/v1/subscription_schedules"): ("phases", _iterations),
+    ("POST", "/v1/subscription_schedules/{schedule}"): ("phases", _iterations),
 }
 
 
 def modernised(method: str, path: str, raw: Raw) -> tuple[Raw, Raw]:
     """Split parameters into those of today's version and those kept from an older one."""
     current = dict(raw)
-    kept = {name: current.pop(name) for name in KEPT.get((method, path), ()) if name in current}
     name, rename = _RENAMED.get((method, path), ("", None))
     if rename is not None and name in current:
         rename(current)
+    kept = {name: current.pop(name) for name in KEPT.get((method, path), ()) if name in current}
     return current, kept

@@ -165,6 +165,12 @@ class Session:
             return
         self.tell(update, document, with_previous=True)
 
+    def tell_difference(self, event_type: str, before: Document, after: Document) -> None:
+        """Write an event about two states of something that is only another view of a document."""
+        previous = previous_attributes(before, after)
+        if previous:
+            self.events.append(self._event(event_type, {"object": public(after), "previous_attributes": previous}))
+
     def echo(self, event_type: str) -> None:
         """Write the last event once more under the name that older integrations know."""
         self.events.append(self._event(event_type, clone(self.events[-1]["data"])))

@@ -27,7 +27,6 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "checkout.session": ("payment_intent",),
     "card": ("customer",),
     "tax_id": ("customer",),
-    "cash_balance": ("customer",),
 }
 """Paths by which documents are found; every other search is a scan."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, clone
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.session import Session
 
@@ -30,6 +30,12 @@ class Card:
     needs_action: bool = False
     dispute_reason: str | None = None
     refund_fails: bool = False
+    is_instant: bool = False
+
+    @property
+    def fails_on_setup(self) -> bool:
+        """Whether its bank refuses even to be remembered; 0341 alone is remembered first and refused later."""
+        return self.decline_code is not None and self.number != "4000000000000341"
 
     @property
     def message(self) -> str:
@@ -45,7 +51,7 @@ TEST_METHODS: dict[str, Card] = {
     "pm_card_mastercard": Card("5555555555554444", "mastercard"),
     "pm_card_amex": Card("378282246310005", "amex"),
     "pm_card_discover": Card("6011111111111117", "discover"),
-    "pm_card_bypassPending": Card("4000000000000077"),
+    "pm_card_bypassPending": Card("4000000000000077", is_instant=True),
     "pm_card_visa_chargeDeclined": Card("4000000000000002", decline_code="generic_decline"),
     "pm_card_visa_chargeDeclinedInsufficientFunds": Card("4000000000009995", decline_code="insufficient_funds"),
     "pm_card_visa_chargeDeclinedLostCard": Card("4000000000009987", decline_code="lost_card"),
@@ -65,6 +71,8 @@ TEST_METHODS: dict[str, Card] = {
     "pm_card_createDisputeInquiry": Card("4000000000001976", dispute_reason="general"),
     "pm_card_refundFail": Card("4000000000005126", refund_fails=True),
 }
+PLAIN = TEST_METHODS["pm_card_visa"]
+"""What succeeds without anything special."""
 _ALIASES = {
     "pm_card_chargeDeclined": "pm_card_visa_chargeDeclined",
     "pm_card_chargeDeclinedInsufficientFunds": "pm_card_visa_chargeDeclinedInsufficientFunds",
@@ -75,8 +83,26 @@ _ALIASES = {
 _BY_NUMBER = {card.number: name for name, card in TEST_METHODS.items()}
 
 
+BLANK_BILLING: Document = {
+    "address": dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state")),
+    "email": None,
+    "name": None,
+    "phone": None,
+    "tax_id": None,
+}
+
+
 def card_of(method: Document) -> Card:
-    """Tell how a payment method behaves."""
+    """Tell how a payment method behaves.
+
+    Raises: ApiError for a payment method that is no card.
+    """
+    if "_behaviour" not in method:
+        raise invalid(
+            f"The sandbox does this with cards only, not with {method['type']}.",
+            param="payment_method",
+            code="sandbox_not_simulated",
+        )
     return TEST_METHODS[method["_behaviour"]]
 
 
@@ -91,18 +117,29 @@ def find_method(session: Session, object_id: str, *, param: str = "payment_metho
     return session.get("payment_method", object_id, param=param)
 
 
+def behaviour_of_token(token: str) -> str:
+    """Tell which test card a test token such as tok_visa stands for; the empty string for none."""
+    name = token.replace("tok_", "pm_card_", 1)
+    name = _ALIASES.get(name, name)
+    return name if name in TEST_METHODS else ""
+
+
 def create_method(session: Session, params: dict[str, Any]) -> Document:
-    """Make a payment method from a test card's number or token.
+    """Make a payment method from a test card's number or token, and add it."""
+    method = card_method(session, params.get("card") or {}, params.get("billing_details"))
+    method["metadata"] = params.get("metadata") or {}
+    return session.add(method)
+
+
+def card_method(session: Session, card: Document, billing: Document | None = None) -> Document:
+    """Build a payment method from a test card's number or token, not yet added.
 
     Raises: ApiError for anything else: no real card number is ever taken in.
     """
-    if params.get("type", "card") != "card":
-        raise invalid("The sandbox has payment methods of type card only.", param="type")
-    card = params.get("card") or {}
     if not isinstance(card, dict):
         raise invalid("Invalid object", param="card")
     if token := card.get("token"):
-        name = _ALIASES.get(token.replace("tok_", "pm_card_", 1), token.replace("tok_", "pm_card_", 1))
+        name = behaviour_of_token(token)
     else:
         name = _BY_NUMBER.get(str(card.get("number", "")).replace(" ", ""), "")
     if name not in TEST_METHODS:
@@ -113,20 +150,16 @@ def create_method(session: Session, params: dict[str, Any]) -> Document:
             code="incorrect_number",
             param="card[number]",
         )
-    expiry = {key: card[key] for key in ("exp_month", "exp_year") if key in card}
-    document = _payment_method(session, name, expiry, params.get("billing_details"))
-    document["metadata"] = params.get("metadata") or {}
-    return session.add(document)
+    expiry: Document = {key: card[key] for key in ("exp_month", "exp_year") if key in card}
+    return _payment_method(session, name, expiry, billing)
 
 
 def _payment_method(session: Session, name: str, expiry: Document, billing: Document | None) -> Document:
     card = TEST_METHODS[name]
-    address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
-    details: Document = {"address": address, "email": None, "name": None, "phone": None, "tax_id": None}
     return {
         "object": "payment_method",
         "allow_redisplay": "unspecified",
-        "billing_details": details | (billing or {}),
+        "billing_details": clone(BLANK_BILLING) | (billing or {}),
         "card": {
             "brand": card.brand,
             "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},

@@ -8,7 +8,6 @@ from billing_worker.sandbox.core.documents import Document, clone, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.collecting import collect
-from billing_worker.sandbox.engine.cycles import subscription_parent
 from billing_worker.sandbox.engine.invoices import (
     attach_items,
     finalize,
@@ -18,6 +17,8 @@ from billing_worker.sandbox.engine.invoices import (
     take_pending_items,
 )
 from billing_worker.sandbox.engine.lines import item_line
+from billing_worker.sandbox.engine.parents import subscription_parent
+from billing_worker.sandbox.engine.pausing import pause, rule_without_method
 from billing_worker.sandbox.engine.prices import period_end, plan_of
 from billing_worker.sandbox.engine.proration import check_proration_date, proration_items
 from billing_worker.sandbox.engine.subscribing import check_items, find_price, new_item, notice_at, trial_end_of
@@ -101,6 +102,14 @@ def change_invoice(session: Session, subscription: Document, *, whole_period: bo
     return invoice
 
 
+def resume(session: Session, subscription: Document) -> None:
+    """Take up a paused subscription with a whole new period, once that is paid."""
+    subscription["status"] = "active"
+    _reset_periods(session, subscription)
+    invoice_now(session, subscription, {"payment_behavior": "error_if_incomplete"}, whole_period=True)
+    session.tell("customer.subscription.resumed", subscription)
+
+
 def prorate_end(session: Session, subscription: Document) -> None:
     """Give back the unused time of a subscription that ends now."""
     for item in subscription["items"]["data"]:
@@ -164,6 +173,9 @@ def _change_trial(session: Session, subscription: Document, params: dict[str, An
     trial_end = trial_end_of(session, params)
     if trial_end is None:
         if not was_trialing:
+            return False
+        if rule_without_method(session, subscription) == "pause":
+            pause(session, subscription)
             return False
         subscription |= {"trial_end": session.now, "status": "active", "_trial_notice_at": None}
         return True

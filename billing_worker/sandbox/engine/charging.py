@@ -10,8 +10,9 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.balance import book
 from billing_worker.sandbox.engine.blanks import BLANK_CHARGE, BLANK_INTENT, fresh
-from billing_worker.sandbox.engine.cards import Card, card_of
+from billing_worker.sandbox.engine.cards import PLAIN, Card, card_of
 from billing_worker.sandbox.engine.disputes import open_dispute
+from billing_worker.sandbox.engine.funds import account_balance
 
 _FEE_BPS = 290
 _FEE_FIXED_MINOR = 30
@@ -53,10 +54,13 @@ def confirm(session: Session, intent: Document, method: Document) -> ApiError | 
     card = card_of(method)
     if card.needs_action and not intent.get("_is_authenticated"):
         return _require_action(session, intent)
-    charge = _charge(session, intent, method, card)
+    charge = new_charge(session, intent, method, card)
     intent["latest_charge"] = charge["id"]
     if card.decline_code:
         return _decline(session, intent, method, charge, card)
+    if intent["capture_method"] == "manual":
+        _hold(session, intent, charge)
+        return None
     intent |= {
         "status": "succeeded",
         "amount_received": intent["amount"],
@@ -65,7 +69,7 @@ def confirm(session: Session, intent: Document, method: Document) -> ApiError | 
     }
     session.tell("charge.succeeded", charge)
     session.tell("payment_intent.succeeded", intent)
-    _settle_funds(session, charge)
+    settle_funds(session, charge, is_instant=card.is_instant)
     if card.dispute_reason:
         open_dispute(session, charge, card.dispute_reason)
     return None
@@ -149,7 +153,8 @@ def _decline(session: Session, intent: Document, method: Document, charge: Docum
     return refusal
 
 
-def _charge(session: Session, intent: Document, method: Document, card: Card) -> Document:
+def new_charge(session: Session, intent: Document, method: Document, card: Card = PLAIN) -> Document:
+    """Add the charge of an attempt, not yet told of."""
     declined = card.decline_code is not None
     charge_id = new_id("charge")
     return session.add(
@@ -172,8 +177,9 @@ def _charge(session: Session, intent: Document, method: Document, card: Card) ->
             "paid": not declined,
             "payment_intent": intent["id"],
             "payment_method": method["id"],
-            "payment_method_details": {"type": "card", "card": _card_details(method)},
+            "payment_method_details": {"type": method["type"], method["type"]: _details(method)},
             "receipt_email": intent["receipt_email"],
+            "shipping": intent["shipping"],
             "receipt_url": None if declined else f"https://pay.stripe.com/receipts/{charge_id}",
             "status": "failed" if declined else "succeeded",
         }
@@ -197,7 +203,21 @@ def _outcome(card: Card) -> Document:
     }
 
 
-def _card_details(method: Document) -> Document:
+def _hold(session: Session, intent: Document, charge: Document) -> None:
+    charge |= {"captured": False, "amount_captured": 0}
+    intent |= {
+        "status": "requires_capture",
+        "amount_capturable": intent["amount"],
+        "last_payment_error": None,
+        "next_action": None,
+    }
+    session.tell("charge.succeeded", charge)
+    session.tell("payment_intent.amount_capturable_updated", intent)
+
+
+def _details(method: Document) -> Document:
+    if method["type"] != "card":
+        return dict(method[method["type"]])
     card = method["card"]
     kept = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "wallet")
     return {key: card[key] for key in kept} | {
@@ -210,9 +230,13 @@ def _card_details(method: Document) -> Document:
     }
 
 
-def _settle_funds(session: Session, charge: Document) -> None:
+def settle_funds(session: Session, charge: Document, *, is_instant: bool = False) -> None:
+    """Book a charge's money, at once available for the test card that skips the waiting."""
     # Stripe fills the balance transaction in afterwards, so charge.succeeded shows null and charge.updated follows.
-    fee_minor = charge["amount"] * _FEE_BPS // 10_000 + _FEE_FIXED_MINOR
-    entry = book(session, charge, kind="charge", amount_minor=charge["amount"], fee_minor=fee_minor)
+    fee_minor = charge["amount_captured"] * _FEE_BPS // 10_000 + _FEE_FIXED_MINOR
+    entry = book(session, charge, kind="charge", amount_minor=charge["amount_captured"], fee_minor=fee_minor)
     charge["balance_transaction"] = entry["id"]
     session.tell_changes(charge)
+    if is_instant:
+        entry["available_on"] = session.now
+        session.tell("balance.available", account_balance(session))

@@ -50,6 +50,7 @@ def method_for(session: Session, invoice: Document) -> Document | None:
         invoice["default_payment_method"],
         subscription["default_payment_method"] if subscription else None,
         customer["invoice_settings"]["default_payment_method"],
+        customer["default_source"],
     )
 
 

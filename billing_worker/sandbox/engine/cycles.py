@@ -5,7 +5,7 @@ from __future__ import annotations
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.core.timeline import Duty
-from billing_worker.sandbox.engine.collecting import collect, method_for
+from billing_worker.sandbox.engine.collecting import collect
 from billing_worker.sandbox.engine.discounts import carried_over
 from billing_worker.sandbox.engine.invoices import (
     DRAFT_SECONDS,
@@ -19,8 +19,11 @@ from billing_worker.sandbox.engine.invoices import (
     take_pending_items,
 )
 from billing_worker.sandbox.engine.lines import item_line
+from billing_worker.sandbox.engine.parents import subscription_parent
+from billing_worker.sandbox.engine.pausing import pause, rule_without_method
 from billing_worker.sandbox.engine.prices import period_end
-from billing_worker.sandbox.engine.standing import after_settlement, end
+from billing_worker.sandbox.engine.schedules import before_renewal
+from billing_worker.sandbox.engine.standing import ENDED, after_settlement, end
 
 _RENEWING = frozenset({"active", "trialing", "past_due", "unpaid"})
 
@@ -88,15 +91,6 @@ def after_finalization(session: Session, invoice: Document, subscription: Docume
         collect(session, invoice, is_automatic=True)
 
 
-def subscription_parent(subscription: Document) -> Document:
-    """Describe the subscription as an invoice's parent."""
-    return {
-        "type": "subscription_details",
-        "quote_details": None,
-        "subscription_details": {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]},
-    }
-
-
 def _ends(subscription: Document) -> list[int]:
     return [item["current_period_end"] for item in subscription["items"]["data"]]
 
@@ -123,8 +117,15 @@ def _period(item: Document, until: int) -> tuple[int, int]:
 
 def _renew(session: Session, subscription: Document) -> None:
     was_trialing = subscription["status"] == "trialing"
-    if was_trialing and _cancels_without_method(session, subscription):
+    before_renewal(session, subscription)
+    if subscription["status"] in ENDED:
+        return
+    rule = rule_without_method(session, subscription) if was_trialing else None
+    if rule == "cancel":
         end(session, subscription, reason="payment_failed")
+        return
+    if rule == "pause":
+        pause(session, subscription)
         return
     billed: list[tuple[Document, tuple[int, int]]] = []
     for item in subscription["items"]["data"]:
@@ -137,16 +138,6 @@ def _renew(session: Session, subscription: Document) -> None:
     if was_trialing:
         subscription["status"] = "active"
     _bill(session, subscription, billed)
-
-
-def _cancels_without_method(session: Session, subscription: Document) -> bool:
-    rule = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-    probe = {
-        "parent": subscription_parent(subscription),
-        "customer": subscription["customer"],
-        "default_payment_method": None,
-    }
-    return rule == "cancel" and method_for(session, probe) is None
 
 
 def _bill(session: Session, subscription: Document, billed: list[tuple[Document, tuple[int, int]]]) -> None:

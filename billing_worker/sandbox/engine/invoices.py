@@ -10,7 +10,7 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.blanks import BLANK_INVOICE, fresh
 from billing_worker.sandbox.engine.charging import new_intent
-from billing_worker.sandbox.engine.discounts import discount_amounts
+from billing_worker.sandbox.engine.discounts import discount_amounts, discounts_of
 from billing_worker.sandbox.engine.lines import line_from_item
 
 DRAFT_SECONDS = 3600
@@ -35,11 +35,12 @@ def new_invoice(session: Session, customer: Document, *, currency: str, reason: 
             "customer_phone": customer["phone"],
             "customer_shipping": customer["shipping"],
             "customer_tax_exempt": customer["tax_exempt"],
+            "discounts": discounts_of(session, customer),
             "lines": list_of([], ""),
             "period_end": session.now,
             "period_start": session.now,
         }
-        | given
+        | {name: value for name, value in given.items() if name != "discounts" or value}
     )
 
 

@@ -55,8 +55,19 @@ def end(session: Session, subscription: Document, *, reason: str) -> None:
         "_expires_at": None,
     }
     subscription["cancellation_details"] = subscription["cancellation_details"] | {"reason": reason}
+    if subscription["schedule"]:
+        _end_schedule(session, subscription, reason)
     # The deletion itself carries the last state; no update event precedes it.
     session.tell("customer.subscription.deleted", subscription, is_last=True)
+
+
+def _end_schedule(session: Session, subscription: Document, reason: str) -> None:
+    schedule = session.get("subscription_schedule", subscription["schedule"])
+    if schedule["status"] != "active":
+        return
+    schedule |= {"status": "canceled", "canceled_at": session.now, "current_phase": None, "_notice_at": None}
+    was_unpaid = reason == "payment_failed"
+    session.tell("subscription_schedule.aborted" if was_unpaid else "subscription_schedule.canceled", schedule)
 
 
 def _subscription(session: Session, invoice: Document) -> Document | None:

@@ -11,7 +11,6 @@ from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.blanks import BLANK_SUBSCRIPTION, fresh
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect, method_for, missing_method
-from billing_worker.sandbox.engine.cycles import subscription_parent
 from billing_worker.sandbox.engine.discounts import new_discounts
 from billing_worker.sandbox.engine.invoices import (
     DRAFT_SECONDS,
@@ -23,6 +22,7 @@ from billing_worker.sandbox.engine.invoices import (
     take_pending_items,
 )
 from billing_worker.sandbox.engine.lines import item_line, trial_line
+from billing_worker.sandbox.engine.parents import subscription_parent
 from billing_worker.sandbox.engine.prices import one_period_before, period_end, plan_of, price_from_data
 
 INCOMPLETE_SECONDS = 23 * 3600

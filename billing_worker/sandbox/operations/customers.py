@@ -13,6 +13,8 @@ from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import TEST_CLOCK, Session
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
+from billing_worker.sandbox.engine.discounts import set_customer_discount
+from billing_worker.sandbox.engine.sources import add_source
 from billing_worker.sandbox.engine.standing import ENDED, end
 from billing_worker.sandbox.operations.payment_methods import attach
 
@@ -58,14 +60,23 @@ def create(call: Call) -> Document:
     }
     _set(customer, params)
     session.add(customer)
+    _equip(call, customer)
+    return customer
+
+
+def _equip(call: Call, customer: Document) -> None:
+    session, params = call.session, call.params
     attached = find_method(session, params["payment_method"]) if "payment_method" in params else None
     if attached is not None:
         check_owner(attached, customer["id"])
-    _set_default(call, customer)
+    _set_default(call, customer, attached)
+    if params.get("coupon"):
+        set_customer_discount(session, customer, params["coupon"])
     session.tell("customer.created", customer)
+    if params.get("source"):
+        add_source(session, customer, params["source"])
     if attached is not None:
         attach(session, attached, customer["id"])
-    return customer
 
 
 def retrieve(call: Call) -> Document:
@@ -80,6 +91,12 @@ def update(call: Call) -> Document:
     _set(customer, call.params)
     merge_metadata(customer, call.params)
     _set_default(call, customer)
+    if "coupon" in call.params:
+        set_customer_discount(call.session, customer, call.params["coupon"])
+    if call.params.get("source"):
+        customer["default_source"] = add_source(call.session, customer, call.params["source"])["id"]
+    if default := call.params.get("default_source"):
+        customer["default_source"] = call.session.get("card", default, param="default_source")["id"]
     call.session.tell_changes(customer)
     return customer
 
@@ -140,9 +157,12 @@ def _set(customer: Document, params: dict[str, Any]) -> None:
         customer["address"] = None if params["address"] == "" else empty_address | params["address"]
 
 
-def _set_default(call: Call, customer: Document) -> None:
+def _set_default(call: Call, customer: Document, attached: Document | None = None) -> None:
     settings = call.params.get("invoice_settings") or {}
-    if default := settings.get("default_payment_method"):
+    default = settings.get("default_payment_method")
+    if attached is not None and default == call.params["payment_method"]:
+        settings["default_payment_method"] = attached["id"]
+    elif default:
         method = call.session.get("payment_method", default, param="invoice_settings[default_payment_method]")
         if method["customer"] != customer["id"]:
             raise ApiError(
@@ -168,10 +188,10 @@ def _matches(customer: Document, params: dict[str, Any]) -> bool:
 
 
 OPERATIONS = [
-    route("POST", "/v1/customers", create, f"{_TAKES} payment_method test_clock"),
+    route("POST", "/v1/customers", create, f"{_TAKES} payment_method source test_clock"),
     route("GET", "/v1/customers", listing("customer", "/v1/customers", where=_matches), f"{PAGE} email test_clock"),
     route("GET", "/v1/customers/{customer}", retrieve),
-    route("POST", "/v1/customers/{customer}", update, _TAKES),
+    route("POST", "/v1/customers/{customer}", update, f"{_TAKES} source default_source"),
     route("DELETE", "/v1/customers/{customer}", delete),
     route("GET", "/v1/customers/{customer}/payment_methods", list_methods, f"{CURSOR} type"),
     route("GET", "/v1/customers/{customer}/payment_methods/{payment_method}", retrieve_method),

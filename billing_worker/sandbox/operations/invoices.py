@@ -13,7 +13,6 @@ from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect
-from billing_worker.sandbox.engine.cycles import subscription_parent
 from billing_worker.sandbox.engine.discounts import new_discounts
 from billing_worker.sandbox.engine.invoices import (
     DRAFT_SECONDS,
@@ -29,6 +28,7 @@ from billing_worker.sandbox.engine.invoices import (
     take_pending_items,
 )
 from billing_worker.sandbox.engine.lines import invoice_item, pricing_of
+from billing_worker.sandbox.engine.parents import subscription_parent
 from billing_worker.sandbox.engine.preview import preview
 from billing_worker.sandbox.engine.prices import price_amount
 from billing_worker.sandbox.engine.standing import after_settlement

@@ -9,16 +9,23 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import card_of, create_method, find_method
+from billing_worker.sandbox.engine.debits import create_debit_method
 
 
 def create(call: Call) -> Document:
-    """Create a payment method from a test card."""
+    """Create a payment method from a test card or a test IBAN."""
+    kind = call.params.get("type", "card")
+    if kind in {"sepa_debit", "customer_balance"}:
+        return create_debit_method(call.session, call.params)
+    if kind != "card":
+        raise invalid("The sandbox has payment methods of type card, sepa_debit and customer_balance.", param="type")
     return create_method(call.session, call.params)
 
 
 def attach(session: Session, method: Document, customer_id: str) -> Document:
     """Attach a payment method to a customer."""
     session.get("customer", customer_id, param="customer")
+    card_of(method)
     if method["customer"] not in {None, customer_id} or method.get("_was_detached"):
         raise invalid(
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
@@ -97,7 +104,7 @@ def create_setup_intent(call: Call) -> Document:
             "payment_method": method["id"] if method else None,
             "payment_method_configuration_details": None,
             "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-            "payment_method_types": ["card"],
+            "payment_method_types": params.get("allowed_payment_method_types") or ["card"],
             "single_use_mandate": None,
             "status": "requires_confirmation" if method else "requires_payment_method",
             "usage": params.get("usage", "off_session"),
@@ -150,10 +157,32 @@ def _confirm(session: Session, intent: Document, method: Document | None) -> Non
         intent |= {"status": "requires_action", "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {}}}
         session.tell("setup_intent.requires_action", intent)
         return
-    intent |= {"status": "succeeded", "next_action": None}
+    if card.fails_on_setup:
+        raise _failed_setup(session, intent, method)
+    intent |= {"status": "succeeded", "next_action": None, "last_setup_error": None}
     if intent["customer"]:
         attach(session, method, intent["customer"])
     session.tell("setup_intent.succeeded", intent)
+
+
+def _failed_setup(session: Session, intent: Document, method: Document) -> ApiError:
+    card = card_of(method)
+    refusal = ApiError(
+        card.message,
+        status=402,
+        kind="card_error",
+        code=card.code,
+        extra={"decline_code": card.decline_code, "payment_method": public(method)},
+        keeps_changes=True,
+    )
+    intent |= {
+        "status": "requires_payment_method",
+        "payment_method": None,
+        "last_setup_error": refusal.body()["error"],
+    }
+    session.tell("setup_intent.setup_failed", intent)
+    refusal.extra["setup_intent"] = public(intent)
+    return refusal
 
 
 def _attached(method: Document, params: Document) -> bool:
@@ -162,7 +191,12 @@ def _attached(method: Document, params: Document) -> bool:
 
 
 OPERATIONS = [
-    route("POST", "/v1/payment_methods", create, "type card billing_details metadata allow_redisplay"),
+    route(
+        "POST",
+        "/v1/payment_methods",
+        create,
+        "type card sepa_debit customer_balance billing_details metadata allow_redisplay",
+    ),
     route(
         "GET",
         "/v1/payment_methods",
@@ -177,7 +211,8 @@ OPERATIONS = [
         "POST",
         "/v1/setup_intents",
         create_setup_intent,
-        "customer payment_method confirm description metadata usage automatic_payment_methods return_url",
+        "customer payment_method confirm description metadata usage automatic_payment_methods return_url "
+        "allowed_payment_method_types",
     ),
     route(
         "GET",

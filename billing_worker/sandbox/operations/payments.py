@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.engine.cards import find_method
-from billing_worker.sandbox.engine.charging import cancel_intent, check_owner, confirm, new_intent
+from billing_worker.sandbox.engine.capturing import capture
+from billing_worker.sandbox.engine.cards import create_method, find_method
+from billing_worker.sandbox.engine.charging import cancel_intent, check_owner, new_intent
 from billing_worker.sandbox.engine.collecting import collect
+from billing_worker.sandbox.engine.debits import confirm_any, create_debit_method
 from billing_worker.sandbox.engine.disputes import decide_dispute
+from billing_worker.sandbox.engine.funds import account_balance
 from billing_worker.sandbox.engine.refunds import refund_charge
 from billing_worker.sandbox.operations.payment_methods import attach
 
@@ -25,7 +30,7 @@ def create_intent(call: Call) -> Document:
     customer = params.get("customer")
     if customer:
         session.get("customer", customer, param="customer")
-    method = find_method(session, params["payment_method"]) if params.get("payment_method") else None
+    method = _given_method(session, params)
     if method is not None:
         check_owner(method, customer)
     intent = new_intent(
@@ -35,9 +40,13 @@ def create_intent(call: Call) -> Document:
         customer=customer,
         description=params.get("description"),
         metadata=check_metadata(params.get("metadata")),
+        capture_method=params.get("capture_method", "automatic"),
+        confirmation_method=params.get("confirmation_method", "automatic"),
         payment_method=method["id"] if method else None,
+        payment_method_types=params.get("allowed_payment_method_types") or ["card"],
         receipt_email=params.get("receipt_email"),
         setup_future_usage=params.get("setup_future_usage"),
+        shipping=params.get("shipping"),
     )
     if params.get("confirm"):
         _confirm(session, intent, method)
@@ -48,8 +57,16 @@ def confirm_intent(call: Call) -> Document:
     """Confirm a payment intent; an invoice's own pays the invoice."""
     session = call.session
     intent = session.get("payment_intent", call.id)
-    named = call.params.get("payment_method") or intent["payment_method"]
-    _confirm(session, intent, find_method(session, named) if named else None)
+    method = _given_method(session, {"payment_method": intent["payment_method"]} | call.params)
+    _confirm(session, intent, method)
+    return intent
+
+
+def capture_intent(call: Call) -> Document:
+    """Capture a payment intent whose money is held."""
+    intent = call.session.get("payment_intent", call.id)
+    merge_metadata(intent, call.params)
+    capture(call.session, intent, call.params.get("amount_to_capture"))
     return intent
 
 
@@ -104,7 +121,10 @@ def update_refund(call: Call) -> Document:
     """Update a refund's metadata."""
     refund = call.session.get("refund", call.id)
     merge_metadata(refund, call.params)
+    told = len(call.session.events)
     call.session.tell_changes(refund)
+    if len(call.session.events) > told:
+        call.session.echo("charge.refund.updated")
     return refund
 
 
@@ -136,6 +156,11 @@ def close_dispute(call: Call) -> Document:
     return dispute
 
 
+def balance(call: Call) -> Document:
+    """Return the account's balance."""
+    return account_balance(call.session)
+
+
 def retrieve_entry(call: Call) -> Document:
     """Return a line of the balance, available once its time has come."""
     return _aged(call.session.get("balance_transaction", call.id), call.session.now)
@@ -157,6 +182,15 @@ def _aged(entry: Document, now: int) -> Document:
     return dict(entry) | {"status": "available" if entry["available_on"] <= now else "pending"}
 
 
+def _given_method(session: Session, params: dict[str, Any]) -> Document | None:
+    if params.get("payment_method"):
+        return find_method(session, params["payment_method"])
+    data = params.get("payment_method_data")
+    if not data:
+        return None
+    return create_method(session, data) if data["type"] == "card" else create_debit_method(session, data)
+
+
 def _confirm(session: Session, intent: Document, method: Document | None) -> None:
     if method is None:
         raise invalid(
@@ -167,7 +201,7 @@ def _confirm(session: Session, intent: Document, method: Document | None) -> Non
     if intent.get("_invoice"):
         refusal = collect(session, session.get("invoice", intent["_invoice"]), method=method, is_automatic=False)
     else:
-        refusal = confirm(session, intent, method)
+        refusal = confirm_any(session, intent, method)
     if refusal is not None and refusal.code != "authentication_required":
         raise refusal
     if refusal is None and intent["setup_future_usage"] and intent["customer"] and method["customer"] is None:
@@ -176,7 +210,8 @@ def _confirm(session: Session, intent: Document, method: Document | None) -> Non
 
 _INTENT_TAKES = (
     "amount currency customer payment_method confirm description metadata receipt_email setup_future_usage off_session "
-    "automatic_payment_methods return_url confirmation_method capture_method error_on_requires_action"
+    "automatic_payment_methods return_url confirmation_method capture_method error_on_requires_action shipping "
+    "allowed_payment_method_types payment_method_data payment_method_options mandate_data"
 )
 
 OPERATIONS = [
@@ -186,7 +221,13 @@ OPERATIONS = [
     ),
     route("GET", "/v1/payment_intents/{intent}", retrieve("payment_intent"), "client_secret"),
     route("POST", "/v1/payment_intents/{intent}", update_intent, "amount description receipt_email metadata"),
-    route("POST", "/v1/payment_intents/{intent}/confirm", confirm_intent, "payment_method return_url off_session"),
+    route(
+        "POST",
+        "/v1/payment_intents/{intent}/confirm",
+        confirm_intent,
+        "payment_method payment_method_data return_url off_session mandate_data",
+    ),
+    route("POST", "/v1/payment_intents/{intent}/capture", capture_intent, "amount_to_capture metadata"),
     route("POST", "/v1/payment_intents/{intent}/cancel", cancel, "cancellation_reason"),
     route(
         "GET",
@@ -205,6 +246,7 @@ OPERATIONS = [
     ),
     route("GET", "/v1/refunds/{refund}", retrieve("refund")),
     route("POST", "/v1/refunds/{refund}", update_refund, "metadata"),
+    route("GET", "/v1/balance", balance),
     route("GET", "/v1/balance_transactions", list_entries, f"{PAGE} type source currency"),
     route("GET", "/v1/balance_transactions/{id}", retrieve_entry),
     route(
