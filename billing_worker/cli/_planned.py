@@ -15,7 +15,6 @@ DASHBOARD = "the same page of Stripe's dashboard"
 DATABASE = 'psql "$(nself env get DATABASE_URL --reveal)"'
 LOGS = "nself logs billing"
 FLOWER = "Flower on 127.0.0.1, port `nself env get FLOWER_PORT`"
-STRIPE_CLI = "the Stripe CLI with the same key"
 
 _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "alert": (
@@ -52,9 +51,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "performance": "show throughput and latencies against the baseline",
             "profile": "sample where the workers' time goes",
             "show-timeouts": "list every timeout and the setting behind it",
-            "test": "run one month of a small shop against the sandbox",
-            "test-connection": "prove that Stripe, database and broker can be reached",
-            "test-payment": "make a payment with a test card",
             "uptime": "show when billing was down",
         },
     ),
@@ -147,28 +143,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
-    "billing seed": (
-        STRIPE_CLI + " (`stripe fixtures`)",
-        {
-            "clear": "remove seeded objects of the test mode",
-            "customers": "seed customers",
-            "invoices": "seed invoices",
-            "run": "seed everything",
-            "status": "show what is seeded",
-            "subscriptions": "seed subscriptions",
-        },
-    ),
-    "billing stripe": (
-        STRIPE_CLI,
-        {
-            "rate-limits": "show Stripe's limits and what is left",
-            "show-config": "show the Stripe settings, secrets masked",
-            "show-mode": "show whether this is test or live",
-            "show-rate": "show the rate of calls",
-            "test-connection": "call Stripe once and time it",
-            "test-key": "prove that the key works",
-        },
-    ),
     "billing subscription": (
         DASHBOARD + " (Subscriptions)",
         {
@@ -203,7 +177,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         DASHBOARD + " (Tax)",
         {"list-rates": "list tax rates", "show-config": "show how tax is computed"},
     ),
-    "billing test-data": (STRIPE_CLI + " (`stripe fixtures`)", {"create": "create customers with history"}),
     "billing usage": (
         DATABASE + ", table billing_usage",
         {
@@ -219,10 +192,8 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         DATABASE + ", table billing_webhook_events",
         {
             "deduplicate": "mark surplus events as duplicates",
-            "list-endpoints": "list the endpoints at Stripe",
             "rotate-secret": "change the signing secret without losing an event",
             "show-order": "show in which order an object's events were applied",
-            "show-secret": "show the signing secret, masked",
             "slow": "list the slowest events",
             "test-signature": "send a signed event to the receiver",
             "update-url": "change the endpoint's address at Stripe",

@@ -78,7 +78,8 @@ def _events(summary: Summary) -> dict[str, object]:
     inbox, sent = summary.inbox, summary.deliveries
     return {
         "events_at_stripe": sent.events,
-        "delivered": f"{sent.delivered} since the sandbox started ({sent.late} late, {sent.twice} twice, {sent.reordered} out of order)",
+        "delivered": f"{sent.delivered} since the sandbox started",
+        "disturbed": f"{sent.late} late, {sent.twice} twice, {sent.reordered} out of order",
         "stored": f"{inbox.stored} ({inbox.snapshots} of them snapshots taken here)",
         "applied": inbox.by_status["applied"],
         "superseded": f"{inbox.superseded} of them, by newer ones",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing_worker.stripe_gateway.client import StripeGateway
+from billing_worker.stripe_gateway.client import API_VERSION, StripeGateway
+
+ACCOUNT_DEFAULT = "account's default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,21 @@ def list_endpoints(gateway: StripeGateway) -> list[Endpoint]:
                     url=str(each.get("url", "")),
                     status=str(each.get("status", "")),
                     events="*" if "*" in enabled else str(len(enabled)),
-                    api_version=str(each.get("api_version") or "account's default"),
+                    api_version=str(each.get("api_version") or ACCOUNT_DEFAULT),
                 )
             )
         if not page.has_more:
             return endpoints
         after = endpoints[-1].id
+
+
+def list_problems(endpoint: Endpoint, same_url: int) -> list[str]:
+    """Say what keeps an endpoint from delivering each event once, in the version this release reads."""
+    problems = []
+    if endpoint.status != "enabled":
+        problems.append("disabled: nothing is delivered")
+    if same_url > 1:
+        problems.append(f"{same_url} endpoints have this address: every event comes {same_url} times")
+    if endpoint.api_version not in {API_VERSION, ACCOUNT_DEFAULT}:
+        problems.append(f"API version is not {API_VERSION}")
+    return problems

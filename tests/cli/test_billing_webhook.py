@@ -217,3 +217,45 @@ def test_the_script_replays_by_the_same_rules(nself: Nself, engine: Engine) -> N
     done = script("--type", "customer.created", "--status", "failed", "--yes", "--json")
     assert (done.returncode, json.loads(done.stdout)["replayed"]) == (0, 1)
     assert [status for status in statuses(engine).values() if status == "pending"] == ["pending"]
+
+
+def test_an_event_that_stopped_is_discarded_with_a_reason_and_can_come_back(nself: Nself, engine: Engine) -> None:
+    assert nself("billing", "webhook", "discard", "evt_4").returncode == 2
+    assert nself("billing", "webhook", "discard", "evt_none", "--reason", "x").returncode == 4
+    refused = nself("billing", "webhook", "discard", "evt_1", "--reason", "x")
+    assert (refused.returncode, "is applied" in refused.stderr) == (3, True)
+    done = nself("billing", "webhook", "discard", "evt_4", "--reason", "made by a test", "--json")
+    assert json.loads(done.stdout) == [{"event_id": "evt_4", "type": "customer.created", "status": "discarded"}]
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT event_id, status FROM billing_webhook_events"))
+        states: dict[str, str] = {event_id: status for event_id, status in found}  # noqa: C416 - dict() is untyped
+        trail = connection.execute(text("SELECT outcome, reason FROM billing_operator_actions ORDER BY id")).all()
+    assert states["evt_4"] == "discarded"
+    assert sorted(states.values()) == ["applied", "applied", "applied", "discarded", "quarantined"]
+    assert trail[-1] == ("done", "made by a test")
+    assert nself("billing", "webhook", "replay", "evt_4").returncode == 0
+
+
+def test_endpoints_are_listed_with_what_is_wrong(nself: Nself) -> None:
+    none = nself("billing", "webhook", "list-endpoints", "--json")
+    assert (none.returncode, json.loads(none.stdout)) == (1, [])
+
+
+def test_secrets_are_shown_by_fingerprint_only(nself: Nself) -> None:
+    shown = nself("billing", "webhook", "show-secret", "--json", STRIPE_WEBHOOK_SECRET="whsec_abcdef,plain")
+    assert shown.returncode == 1
+    assert [(row["secret"], row["length"], row["problems"] != "") for row in json.loads(shown.stdout)] == [
+        ("whsec_***", 12, False),
+        ("***", 5, True),
+    ]
+    assert "abcdef" not in shown.stdout + shown.stderr
+    good = nself("billing", "webhook", "show-secret", STRIPE_WEBHOOK_SECRET="whsec_abcdef")
+    assert good.returncode == 0
+
+
+def test_a_certificate_is_written_and_listed(nself: Nself) -> None:
+    done = nself("billing", "webhook", "certify", "--since", "2h", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["missing"] == 0
+    [one] = json.loads(nself("billing", "webhook", "certificates", "--json").stdout)
+    assert (one["events"], one["missing"], one["healed"]) == (0, 0, 0)
