@@ -1,0 +1,1 @@
+"""Test data with fixed faces at Stripe, in test mode only."""

@@ -1,0 +1,30 @@
+"""Seed the six customers that are missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from billing_worker.cli._invocation import Invocation, pass_invocation
+from billing_worker.cli._lazy import lazy_module
+from billing_worker.cli._options import json_option
+from billing_worker.cli._output import show_facts
+from billing_worker.cli._seeds import note_change, open_test_stripe
+
+if TYPE_CHECKING:
+    from billing_worker.seeds.services import seed_customers
+else:
+    seed_customers = lazy_module("billing_worker.seeds.services.seed_customers")
+
+
+@click.command()
+@json_option
+@click.pass_context
+@pass_invocation
+def command(invocation: Invocation, context: click.Context, *, as_json: bool) -> None:
+    """Seed the six customers that are missing, with their cards; safe to repeat."""
+    stripe = open_test_stripe(invocation)
+    note_change(invocation, context)
+    tally, _ = seed_customers.seed_customers(stripe.client)
+    show_facts({"created": tally.created, "already_there": tally.found}, as_json=as_json)

@@ -1,0 +1,1 @@
+"""The connection to Stripe: mode, key, settings, limits."""

@@ -1,0 +1,1 @@
+"""Made-up customers in numbers at Stripe, in test mode only."""

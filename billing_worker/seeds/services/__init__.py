@@ -1,0 +1,1 @@
+"""What can be done with test data, one use each."""
