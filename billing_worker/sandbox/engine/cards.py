@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from billing_worker.sandbox.core.documents import Document, clone
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.session import Session
 
+_MONTHS = 12
+_YEARS_AHEAD = 50
+_VALID_YEARS = 5
+_CVC = re.compile(r"\d{3,4}")
 _MESSAGES = {
     "card_declined": "Your card was declined.",
     "insufficient_funds": "Your card has insufficient funds.",
@@ -64,6 +70,7 @@ TEST_METHODS: dict[str, Card] = {
     ),
     "pm_card_chargeDeclinedFraudulent": Card("4100000000000019", decline_code="fraudulent"),
     "pm_card_chargeCustomerFail": Card("4000000000000341", decline_code="generic_decline"),
+    "pm_card_authenticationRequiredOnSetup": Card("4000002500003155", needs_action=True),
     "pm_card_authenticationRequired": Card("4000002760003184", needs_action=True),
     "pm_card_threeDSecure2Required": Card("4000000000003220", needs_action=True),
     "pm_card_createDispute": Card("4000000000000259", dispute_reason="fraudulent"),
@@ -78,7 +85,6 @@ _ALIASES = {
     "pm_card_chargeDeclinedInsufficientFunds": "pm_card_visa_chargeDeclinedInsufficientFunds",
     "pm_card_chargeDeclinedLostCard": "pm_card_visa_chargeDeclinedLostCard",
     "pm_card_chargeDeclinedStolenCard": "pm_card_visa_chargeDeclinedStolenCard",
-    "pm_card_authenticationRequiredOnSetup": "pm_card_authenticationRequired",
 }
 _BY_NUMBER = {card.number: name for name, card in TEST_METHODS.items()}
 
@@ -104,6 +110,15 @@ def card_of(method: Document) -> Card:
             code="sandbox_not_simulated",
         )
     return TEST_METHODS[method["_behaviour"]]
+
+
+def card_at(method: Document, now: int) -> Card:
+    """Tell how a payment method behaves at an instant: past its month every card is declined as expired."""
+    card = card_of(method)
+    today = datetime.fromtimestamp(now, UTC)
+    if (method["card"]["exp_year"], method["card"]["exp_month"]) >= (today.year, today.month):
+        return card
+    return replace(card, decline_code="expired_card", code="expired_card", needs_action=False)
 
 
 def find_method(session: Session, object_id: str, *, param: str = "payment_method") -> Document:
@@ -150,8 +165,26 @@ def card_method(session: Session, card: Document, billing: Document | None = Non
             code="incorrect_number",
             param="card[number]",
         )
+    _check_details(session, card)
     expiry: Document = {key: card[key] for key in ("exp_month", "exp_year") if key in card}
     return _payment_method(session, name, expiry, billing)
+
+
+def _check_details(session: Session, card: Document) -> None:
+    today = datetime.fromtimestamp(session.now, UTC)
+    month, year = card.get("exp_month", _MONTHS), card.get("exp_year", today.year + 1)
+    if not 1 <= month <= _MONTHS:
+        raise _wrong("expiration month is invalid", "invalid_expiry_month", "exp_month")
+    if year < today.year or year > today.year + _YEARS_AHEAD:
+        raise _wrong("expiration year is invalid", "invalid_expiry_year", "exp_year")
+    if (year, month) < (today.year, today.month):
+        raise _wrong("expiration month is invalid", "invalid_expiry_month", "exp_month")
+    if "cvc" in card and not _CVC.fullmatch(str(card["cvc"])):
+        raise _wrong("security code is invalid", "invalid_cvc", "cvc")
+
+
+def _wrong(what: str, code: str, param: str) -> ApiError:
+    return ApiError(f"Your card's {what}.", status=402, kind="card_error", code=code, param=param)
 
 
 def _payment_method(session: Session, name: str, expiry: Document, billing: Document | None) -> Document:
@@ -166,7 +199,7 @@ def _payment_method(session: Session, name: str, expiry: Document, billing: Docu
             "country": "US",
             "display_brand": card.brand,
             "exp_month": 12,
-            "exp_year": 2034,
+            "exp_year": max(2034, datetime.fromtimestamp(session.now, UTC).year + _VALID_YEARS),
             "fingerprint": f"sandbox{card.number[-9:]}",
             "funding": "credit",
             "generated_from": None,

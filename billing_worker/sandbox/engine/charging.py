@@ -10,7 +10,7 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.balance import book
 from billing_worker.sandbox.engine.blanks import BLANK_CHARGE, BLANK_INTENT, fresh
-from billing_worker.sandbox.engine.cards import PLAIN, Card, card_of
+from billing_worker.sandbox.engine.cards import PLAIN, Card, card_at
 from billing_worker.sandbox.engine.disputes import open_dispute
 from billing_worker.sandbox.engine.funds import account_balance
 
@@ -51,7 +51,7 @@ def confirm(session: Session, intent: Document, method: Document) -> ApiError | 
             extra={"payment_intent": public(intent)},
         )
     intent["payment_method"] = method["id"]
-    card = card_of(method)
+    card = card_at(method, session.now)
     if card.needs_action and not intent.get("_is_authenticated"):
         return _require_action(session, intent)
     charge = new_charge(session, intent, method, card)
