@@ -44,7 +44,9 @@ def subscribe(session: Session, customer: Document, params: dict[str, Any]) -> t
     is_automatic = subscription["collection_method"] == "charge_automatically"
     invoice = first_invoice(session, subscription, prorates=params.get("proration_behavior") != "none")
     asks_for_money = invoice["amount_due"] > 0
-    if asks_for_money and is_automatic and behavior != "default_incomplete" and method_for(session, invoice) is None:
+    # The subscription is not stored yet, so that its own method has to be looked at apart.
+    is_payable = subscription["default_payment_method"] is not None or method_for(session, invoice) is not None
+    if asks_for_money and is_automatic and behavior != "default_incomplete" and not is_payable:
         raise missing_method()
     if subscription["status"] != "trialing" and asks_for_money and is_automatic:
         subscription |= {"status": "incomplete", "_expires_at": session.now + INCOMPLETE_SECONDS}

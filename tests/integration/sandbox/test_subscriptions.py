@@ -369,3 +369,14 @@ def test_coupons_lower_the_invoices_they_last_for(fresh: Sandbox) -> None:
     fresh.advance(days=32)
     renewal = fresh.v1.invoices.list({"customer": payer.id}).data[0]
     assert (renewal.subtotal, renewal.total, renewal.amount_paid) == (1999, 1699, 1699)
+
+
+def test_a_subscriptions_own_method_pays_where_the_customer_has_no_default(sandbox: Sandbox) -> None:
+    customer = sandbox.v1.customers.create({"name": "without default"})
+    method = sandbox.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    given = {"customer": customer.id, "items": [{"price": sandbox.price(700).id}], "default_payment_method": method.id}
+    subscription = sandbox.v1.subscriptions.create(given)
+    invoice = sandbox.v1.invoices.retrieve(subscription.latest_invoice)
+    assert (subscription.status, invoice.status, invoice.amount_paid) == ("active", "paid", 700)
+    charges = sandbox.v1.charges.list({"customer": customer.id}).data
+    assert [(charge.payment_method, charge.amount) for charge in charges] == [(method.id, 700)]
