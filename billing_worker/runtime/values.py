@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*"
+_ADDRESS = r"[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)*"
 _SENDER = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f]*<{_ADDRESS}>", re.ASCII)
 _BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 

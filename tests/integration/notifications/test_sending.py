@@ -383,7 +383,8 @@ def test_a_login_that_is_refused_blames_no_message(office: Office) -> None:
         office.clock.advance(timedelta(minutes=2))
         assert office.send(**known, mail_password=SecretStr("right")) == {"sent": 1}
         assert len(guarded.taken) == 1
-        assert [login.password for login in guarded.logins] == [b"wrong", b"right"]
+        assert {login.password for login in guarded.logins[:-1]} == {b"wrong"}, "by each method the server knows"
+        assert guarded.logins[-1].password == b"right"
     assert office.attempts() == ["deferred", "deferred", "sent"]
     answers = office.rows("SELECT left(detail, 3) FROM billing_message_attempts ORDER BY attempt")
     assert answers == [("535",), ("530",), ("250",)]

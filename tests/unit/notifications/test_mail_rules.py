@@ -74,7 +74,9 @@ def test_a_sender_may_have_a_name(mail_from: str, name: str, address: str) -> No
     assert split_sender(mail_from) == (name, address)
 
 
-@pytest.mark.parametrize("mail_from", ["billing", "a@b.c>", "<a@b.c", "a b@c.d", "x <a@b.c> y", "a@b.c\nBcc: d@e.f"])
+@pytest.mark.parametrize(
+    "mail_from", ["billing", ".a@b.c", "a..b@c.d", "a@b.c>", "<a@b.c", "a b@c.d", "x <a@b.c> y", "a@b.c\nBcc: d@e.f"]
+)
 def test_what_is_no_sender_stops_the_start(mail_from: str) -> None:
     with pytest.raises(InvalidValueError, match=r"write for example billing@example\.com"):
         load_settings({"MAIL_FROM": mail_from, "NSELF_HOME": "/nonexistent"})
