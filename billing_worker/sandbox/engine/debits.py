@@ -136,7 +136,7 @@ def _sepa(params: dict[str, Any], billing: Document) -> Document:
 def _begin_debit(session: Session, intent: Document, method: Document) -> None:
     charge = new_charge(session, intent, method)
     charge |= {"status": "pending", "paid": False, "captured": True}
-    settles_at = session.now + _IBANS[method["_iban"]].settles_after_seconds
+    settles_at = session.recorded_at + _IBANS[method["_iban"]].settles_after_seconds
     intent |= {"status": "processing", "latest_charge": charge["id"], "_settles_at": settles_at}
     session.tell("charge.pending", charge)
     session.tell("payment_intent.processing", intent)

@@ -252,3 +252,65 @@ def test_a_killed_sandbox_goes_on_where_its_clock_was_sent(tmp_path: Path) -> No
             (unix(YEAR_AHEAD + 1, 1, 1), "paid"),
             (unix(YEAR_AHEAD, 1, 1), "paid"),
         ]
+
+
+def test_a_schedule_changes_phases_by_its_customers_clock(fresh: Sandbox) -> None:
+    start = unix(YEAR_AHEAD, 6, 15)
+    clock = frozen_at(fresh, start)
+    payer = fresh.payer(test_clock=clock.id)
+    cheap, dear = fresh.price(1000), fresh.price(3000)
+    monthly = {"interval": "month", "interval_count": 1}
+    schedule = fresh.v1.subscription_schedules.create(
+        {
+            "customer": payer.id,
+            "start_date": "now",
+            "end_behavior": "release",
+            "phases": [
+                {"items": [{"price": cheap.id}], "duration": monthly},
+                {"items": [{"price": dear.id}], "duration": monthly},
+            ],
+        }
+    )
+    assert (schedule.status, schedule.test_clock) == ("active", clock.id)
+    advance(fresh, clock, unix(YEAR_AHEAD, 7, 15, 2))
+    subscription = fresh.v1.subscriptions.retrieve(schedule.subscription)
+    assert subscription["items"].data[0].price.id == dear.id
+    invoice = fresh.v1.invoices.retrieve(subscription.latest_invoice)
+    assert (invoice.created, invoice.status, invoice.amount_paid) == (unix(YEAR_AHEAD, 7, 15), "paid", 3000)
+    advance(fresh, clock, unix(YEAR_AHEAD, 8, 15, 2))
+    ended = fresh.v1.subscription_schedules.retrieve(schedule.id)
+    assert (ended.status, ended.subscription) == ("completed", subscription.id)
+    assert fresh.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def test_a_change_in_the_middle_of_a_period_is_prorated_at_the_clocks_instant(sandbox: Sandbox) -> None:
+    start = unix(YEAR_AHEAD, 4, 1)
+    clock = frozen_at(sandbox, start)
+    payer = sandbox.payer(test_clock=clock.id)
+    subscription = subscribe(sandbox, payer, price=sandbox.price(3000))
+    advance(sandbox, clock, start + 15 * DAY)
+    item = {"id": subscription["items"].data[0].id, "price": sandbox.price(9000).id}
+    given = {"items": [item], "proration_behavior": "always_invoice"}
+    changed = sandbox.v1.subscriptions.update(subscription.id, given)
+    invoice = sandbox.v1.invoices.retrieve(changed.latest_invoice)
+    assert invoice.created == start + 15 * DAY
+    assert [(line.amount, line.period.start) for line in invoice.lines.data] == [
+        (-1500, start + 15 * DAY),
+        (4500, start + 15 * DAY),
+    ]
+    assert (invoice.status, invoice.amount_paid) == ("paid", 3000)
+    preview = sandbox.v1.invoices.create_preview({"subscription": subscription.id})
+    assert (preview.amount_due, preview.created) == (9000, unix(YEAR_AHEAD, 5, 1))
+
+
+def test_a_subscription_ends_with_its_period_on_the_clock(sandbox: Sandbox) -> None:
+    start = unix(YEAR_AHEAD, 4, 1)
+    clock = frozen_at(sandbox, start)
+    subscription = subscribe(sandbox, sandbox.payer(test_clock=clock.id))
+    sandbox.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    advance(sandbox, clock, unix(YEAR_AHEAD, 5, 1) - 1)
+    assert sandbox.v1.subscriptions.retrieve(subscription.id).status == "active"
+    advance(sandbox, clock, unix(YEAR_AHEAD, 5, 1))
+    ended = sandbox.v1.subscriptions.retrieve(subscription.id)
+    assert (ended.status, ended.ended_at) == ("canceled", unix(YEAR_AHEAD, 5, 1))
+    assert len(sandbox.v1.invoices.list({"subscription": subscription.id}).data) == 1
