@@ -20,13 +20,14 @@ from billing_worker.cli._output import say
 from billing_worker.cli._summary import show_addresses, show_summary
 
 if TYPE_CHECKING:
+    from rich import console
     from rich import progress as bars
 
     from billing_worker.app import tick
     from billing_worker.rehearsal import month, rehearse
     from billing_worker.stack import start, stop
 else:
-    bars = lazy_module("rich.progress")
+    console, bars = lazy_module("rich.console"), lazy_module("rich.progress")
     tick = lazy_module("billing_worker.app.tick")
     month, rehearse = (lazy_module(f"billing_worker.rehearsal.{name}") for name in ("month", "rehearse"))
     start, stop = (lazy_module(f"billing_worker.stack.{name}") for name in ("start", "stop"))
@@ -72,7 +73,7 @@ def _shown_progress() -> Iterator[Callable[[month.Progress], None]]:
         bars.TimeRemainingColumn(),
         bars.TextColumn("{task.description}"),
     )
-    with bars.Progress(*columns, console=None, transient=True) as shown:
+    with bars.Progress(*columns, console=console.Console(stderr=True), transient=True) as shown:
         bar = shown.add_task("", total=1.0, at="")
         yield lambda step: shown.update(bar, completed=step.done, description=step.what, at=f"{step.at:%Y-%m-%d}")
 
