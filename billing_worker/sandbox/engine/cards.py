@@ -165,9 +165,16 @@ def card_method(session: Session, card: Document, billing: Document | None = Non
             code="incorrect_number",
             param="card[number]",
         )
-    _check_details(session, card)
-    expiry: Document = {key: card[key] for key in ("exp_month", "exp_year") if key in card}
-    return _payment_method(session, name, expiry, billing)
+    _check_details(session, card := card | _expiry(card))
+    return _payment_method(session, name, _expiry(card), billing)
+
+
+def _expiry(card: Document) -> Document:
+    # Tokens take them as text, payment methods as numbers.
+    given = {name: str(card[name]) for name in ("exp_month", "exp_year") if name in card}
+    if wrong := [name for name, value in given.items() if not value.isdecimal()]:
+        raise _wrong("expiration date is invalid", "invalid_expiry_month", wrong[0])
+    return {name: int(value) for name, value in given.items()}
 
 
 def _check_details(session: Session, card: Document) -> None:

@@ -39,7 +39,8 @@ def change_items(session: Session, subscription: Document, params: dict[str, Any
     before = clone(subscription["items"]["data"])
     _apply(session, subscription, params.get("items") or [])
     at = params.get("proration_date", session.now)
-    check_proration_date(subscription, at, session.now)
+    if "proration_date" in params:
+        check_proration_date(subscription, at, session.now)
     resets = (
         _interval(before) != _interval(subscription["items"]["data"]) or params.get("billing_cycle_anchor") == "now"
     )
@@ -87,6 +88,7 @@ def change_invoice(session: Session, subscription: Document, *, whole_period: bo
         reason="subscription_update",
         parent=subscription_parent(subscription),
         collection_method=subscription["collection_method"],
+        default_tax_rates=list(subscription["default_tax_rates"]),
         discounts=list(subscription["discounts"]),
         _days_until_due=subscription["days_until_due"],
     )

@@ -12,6 +12,7 @@ from billing_worker.sandbox.engine.blanks import BLANK_INVOICE, fresh
 from billing_worker.sandbox.engine.charging import new_intent
 from billing_worker.sandbox.engine.discounts import discount_amounts, discounts_of
 from billing_worker.sandbox.engine.lines import line_from_item
+from billing_worker.sandbox.engine.taxes import amount_with, put_taxes
 
 DRAFT_SECONDS = 3600
 """Source: Stripe documentation, “Invoice workflow”: drafts of subscriptions are finalised about an hour later."""
@@ -51,16 +52,20 @@ def set_lines(session: Session, invoice: Document, lines: list[Document]) -> Non
     invoice["lines"] = list_of(lines, f"/v1/invoices/{invoice['id']}/lines")
     subtotal = sum(entry["amount"] for entry in lines)
     discounts = discount_amounts(session, invoice["discounts"], subtotal)
-    total = subtotal - sum(entry["amount"] for entry in discounts)
+    kept = subtotal - sum(entry["amount"] for entry in discounts)
+    taxes = put_taxes(invoice["default_tax_rates"], lines, kept=kept, subtotal=subtotal)
+    total = kept + amount_with(taxes, "exclusive")
+    included = amount_with(taxes, "inclusive")
     customer = session.get("customer", invoice["customer"])
     # A credit balance is negative; it pays the invoice as far as it reaches, and a negative total adds to it.
     from_balance = min(max(total, 0), max(-customer["balance"], 0)) if invoice["status"] == "draft" else 0
     due = max(total, 0) - from_balance
     invoice |= {
         "subtotal": subtotal,
-        "subtotal_excluding_tax": subtotal,
+        "subtotal_excluding_tax": subtotal - included,
         "total": total,
-        "total_excluding_tax": total,
+        "total_excluding_tax": kept - included,
+        "total_taxes": taxes,
         "total_discount_amounts": discounts,
         "starting_balance": customer["balance"],
         "amount_due": due,

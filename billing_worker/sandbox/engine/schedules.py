@@ -150,7 +150,8 @@ def _enter(schedule: Document, phase: Document) -> None:
     ends = phase["end_date"]
     schedule["_notice_at"] = None
     if is_last and ends is not None:
-        schedule["_notice_at"] = max(ends - _NOTICE_SECONDS, phase["start_date"])
+        # Not in the instant of the phase's own start, which is being done just now.
+        schedule["_notice_at"] = max(ends - _NOTICE_SECONDS, phase["start_date"] + 1)
 
 
 def _change(session: Session, subscription: Document, phase: Document) -> None:

@@ -24,6 +24,7 @@ from billing_worker.sandbox.engine.invoices import (
 from billing_worker.sandbox.engine.lines import item_line, trial_line
 from billing_worker.sandbox.engine.parents import subscription_parent
 from billing_worker.sandbox.engine.prices import one_period_before, period_end, plan_of, price_from_data
+from billing_worker.sandbox.engine.taxes import named_rates
 
 INCOMPLETE_SECONDS = 23 * 3600
 NOTICE_SECONDS = 3 * 86_400
@@ -79,6 +80,7 @@ def first_invoice(session: Session, subscription: Document, *, prorates: bool) -
         reason="subscription_create",
         parent=subscription_parent(subscription),
         collection_method=subscription["collection_method"],
+        default_tax_rates=list(subscription["default_tax_rates"]),
         discounts=list(subscription["discounts"]),
         _days_until_due=subscription["days_until_due"],
     )
@@ -236,6 +238,7 @@ def draft_subscription(session: Session, customer: Document, params: dict[str, A
         "collection_method": method,
         "days_until_due": params.get("days_until_due"),
         "default_payment_method": method_id or None,
+        "default_tax_rates": named_rates(session, params.get("default_tax_rates")),
         "description": params.get("description"),
         "discounts": new_discounts(session, params.get("discounts") or [], customer["id"], subscription_id),
         "metadata": params.get("metadata") or {},

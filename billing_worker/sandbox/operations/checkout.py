@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import check_metadata, listing, merge_metadata, retrieve
 from billing_worker.sandbox.core.identifiers import new_id, token
@@ -82,19 +82,27 @@ def _visitor(call: Call, method: Document) -> Document:
     return create_customer(Call(call.session, (), details, call.account_id))
 
 
-def list_items(kind: str, url: str) -> Handler:
+def list_items(kind: str) -> Handler:
     """Make the operation that lists what is on offer."""
 
     def handle(call: Call) -> Document:
         offer = call.session.get(kind, call.id)
-        return page(offer["_items"], call.params, f"{url}/{call.id}/line_items", kind="item")
+        return page(offer["_items"], call.params, f"{_URLS[kind]}/{call.id}/line_items", kind="item")
 
     return handle
 
 
-def line_items_of(_: Session, offer: Document) -> Document:
+def line_items_of(session: Session, offer: Document) -> Document:
     """Give the `line_items` of an offer, which are left out unless expanded."""
-    return {"object": "list", "data": offer["_items"], "has_more": False, "url": f"/v1/line_items/{offer['id']}"}
+    items = session.get(offer["object"], offer["id"])["_items"]
+    return list_of((public(item) for item in items), f"{_URLS[offer['object']]}/{offer['id']}/line_items")
+
+
+_URLS = {
+    "checkout.session": "/v1/checkout/sessions",
+    "payment_link": "/v1/payment_links",
+    "quote": "/v1/quotes",
+}
 
 
 def _fill_link(call: Call, link: Document) -> None:
@@ -206,11 +214,11 @@ OPERATIONS = [
     route(
         "GET",
         "/v1/checkout/sessions/{session}/line_items",
-        list_items("checkout.session", "/v1/checkout/sessions"),
+        list_items("checkout.session"),
         CURSOR,
     ),
     *LINKS.routes(),
-    route("GET", "/v1/payment_links/{id}/line_items", list_items("payment_link", "/v1/payment_links"), CURSOR),
+    route("GET", "/v1/payment_links/{id}/line_items", list_items("payment_link"), CURSOR),
 ]
 PAGES = [
     replace(entry, is_published=False)

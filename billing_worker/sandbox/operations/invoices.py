@@ -32,6 +32,7 @@ from billing_worker.sandbox.engine.parents import subscription_parent
 from billing_worker.sandbox.engine.preview import preview
 from billing_worker.sandbox.engine.prices import price_amount
 from billing_worker.sandbox.engine.standing import after_settlement
+from billing_worker.sandbox.engine.taxes import named_rates
 
 _FIELDS = "description footer default_payment_method statement_descriptor"
 
@@ -54,6 +55,7 @@ def create(call: Call) -> Document:
         auto_advance=is_automatic,
         automatically_finalizes_at=session.now + DRAFT_SECONDS if is_automatic else None,
         collection_method=params.get("collection_method", "charge_automatically"),
+        default_tax_rates=named_rates(session, params.get("default_tax_rates")),
         discounts=new_discounts(session, params.get("discounts") or [], customer["id"], None),
         due_date=params.get("due_date"),
         metadata=check_metadata(params.get("metadata")),
@@ -74,10 +76,19 @@ def update(call: Call) -> Document:
     invoice = call.session.get("invoice", call.id)
     assign(invoice, call.params, f"{_FIELDS} auto_advance due_date")
     merge_metadata(invoice, call.params)
+    if "default_tax_rates" in call.params:
+        _tax_anew(call, invoice)
     if invoice["status"] == "draft" and "auto_advance" in call.params:
         invoice["automatically_finalizes_at"] = call.session.now + DRAFT_SECONDS if invoice["auto_advance"] else None
     call.session.tell_changes(invoice)
     return invoice
+
+
+def _tax_anew(call: Call, invoice: Document) -> None:
+    if invoice["status"] != "draft":
+        raise invalid("Finalized invoices can't be updated in this way.", param="default_tax_rates")
+    invoice["default_tax_rates"] = named_rates(call.session, call.params["default_tax_rates"])
+    set_lines(call.session, invoice, invoice["lines"]["data"])
 
 
 def delete(call: Call) -> Document:
@@ -270,7 +281,7 @@ def _payment_matches(payment: Document, params: dict[str, Any]) -> bool:
 
 _CREATE = (
     "customer auto_advance collection_method currency days_until_due due_date discounts metadata subscription "
-    f"pending_invoice_items_behavior {_FIELDS}"
+    f"pending_invoice_items_behavior default_tax_rates {_FIELDS}"
 )
 _PREVIEW = "customer subscription subscription_details invoice_items discounts currency"
 
@@ -284,7 +295,7 @@ OPERATIONS = [
     ),
     route("POST", "/v1/invoices/create_preview", preview, _PREVIEW),
     route("GET", "/v1/invoices/{invoice}", retrieve("invoice")),
-    route("POST", "/v1/invoices/{invoice}", update, f"auto_advance due_date metadata {_FIELDS}"),
+    route("POST", "/v1/invoices/{invoice}", update, f"auto_advance default_tax_rates due_date metadata {_FIELDS}"),
     route("DELETE", "/v1/invoices/{invoice}", delete),
     route("POST", "/v1/invoices/{invoice}/finalize", finalize_operation, "auto_advance"),
     route("POST", "/v1/invoices/{invoice}/pay", pay, "payment_method paid_out_of_band off_session"),

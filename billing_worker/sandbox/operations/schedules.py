@@ -73,7 +73,7 @@ def release_operation(call: Call) -> Document:
 def new_phases(call: Call, start: int) -> list[Document]:
     """Turn `phases` parameters into phases that follow each other.
 
-    Raises: ApiError for no phases, a missing price, or an end that no later phase could follow.
+    Raises: ApiError for no phases, a missing price, or a phase that ends before it starts.
     """
     given = call.params.get("phases") or []
     if not given:
@@ -83,8 +83,6 @@ def new_phases(call: Call, start: int) -> list[Document]:
     for index, entry in enumerate(given):
         start = entry.get("start_date", start) if isinstance(entry.get("start_date"), int) else start
         phase = _phase(call.session, entry, start, iterations.get(str(index)))
-        if phase["end_date"] is None and index < len(given) - 1:
-            raise invalid("Only the last phase may lack a duration.", param=f"phases[{index}][end_date]")
         phases.append(phase)
         start = phase["end_date"]
     return phases
@@ -127,7 +125,7 @@ def _phase(session: Session, given: dict[str, Any], start: int, iterations: str 
     return phase
 
 
-def _phase_end(given: Mapping[str, Any], price: Document, start: int, iterations: str | None) -> int | None:
+def _phase_end(given: Mapping[str, Any], price: Document, start: int, iterations: str | None) -> int:
     if "end_date" in given:
         if given["end_date"] <= start:
             raise invalid("A phase must end after it starts.", param="phases[0][end_date]")
@@ -136,9 +134,8 @@ def _phase_end(given: Mapping[str, Any], price: Document, start: int, iterations
         duration = given["duration"]
         return _later(start, duration["interval"], duration.get("interval_count", 1))
     rhythm = price["recurring"]
-    if iterations is None:
-        return None
-    return _later(start, rhythm["interval"], rhythm["interval_count"] * int(iterations))
+    # One billing period unless told otherwise.
+    return _later(start, rhythm["interval"], rhythm["interval_count"] * int(iterations or 1))
 
 
 def _later(start: int, interval: str, count: int) -> int:
@@ -214,6 +211,7 @@ def _blank(call: Call, customer: Document) -> Document:
         },
         "livemode": False,
         "metadata": check_metadata(call.params.get("metadata")),
+        "pause_schedules": [],
         "status": "not_started",
         "test_clock": customer["test_clock"],
     }

@@ -15,10 +15,12 @@ from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.discounts import new_discounts
 from billing_worker.sandbox.engine.standing import ENDED, end
 from billing_worker.sandbox.engine.subscribing import check_cancel_at, check_clock_has_room, subscribe
+from billing_worker.sandbox.engine.taxes import named_rates
 
 _BOTH = (
     "items proration_behavior payment_behavior trial_end billing_cycle_anchor default_payment_method cancel_at "
-    "cancel_at_period_end collection_method days_until_due description discounts metadata trial_settings off_session"
+    "cancel_at_period_end collection_method days_until_due description discounts metadata trial_settings off_session "
+    "default_tax_rates"
 )
 _CREATE = f"{_BOTH} customer trial_period_days"
 _UPDATE = f"{_BOTH} proration_date cancellation_details pause_collection"
@@ -137,6 +139,8 @@ def _update_fields(session: Session, subscription: Document, params: dict[str, A
     merge(subscription, params, "trial_settings", "cancellation_details")
     merge_metadata(subscription, params)
     check_metadata(subscription["metadata"])
+    if "default_tax_rates" in params:
+        subscription["default_tax_rates"] = named_rates(session, params["default_tax_rates"])
     if "discounts" in params:
         given = params["discounts"] or []
         subscription["discounts"] = new_discounts(session, given, subscription["customer"], subscription["id"])
