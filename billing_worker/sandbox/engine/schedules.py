@@ -173,8 +173,8 @@ def _replace(session: Session, subscription: Document, phase: Document) -> None:
     for item, wanted in zip(subscription["items"]["data"], phase["items"], strict=False):
         price = session.get("price", wanted["price"])
         item |= {"price": public(price), "plan": plan_of(price)}
-        if "quantity" in item:
-            item["quantity"] = wanted["quantity"]
+        item.pop("quantity", None)
+        item |= {name: value for name, value in _item(wanted).items() if name == "quantity"}
     extra = _changes(subscription["items"]["data"], phase["items"])
     change_items(session, subscription, {"items": extra, "proration_behavior": "none"})
 
@@ -183,14 +183,20 @@ def _changes(held: list[Document], wanted: list[Document]) -> list[Document]:
     changes: list[Document] = []
     for index, given in enumerate(wanted):
         known = {"id": held[index]["id"]} if index < len(held) else {}
-        changes.append(known | {"price": given["price"], "quantity": given["quantity"]})
+        changes.append(known | _item(given))
     return changes + [{"id": item["id"], "deleted": True} for item in held[len(wanted) :]]
+
+
+def _item(given: Document) -> Document:
+    # What is metered has no quantity of its own.
+    quantity = {} if given["quantity"] is None else {"quantity": given["quantity"]}
+    return {"price": given["price"]} | quantity
 
 
 def _subscription_params(schedule: Document, phase: Document) -> dict[str, Any]:
     defaults = schedule["default_settings"]
     given: dict[str, Any] = {
-        "items": [{"price": item["price"], "quantity": item["quantity"]} for item in phase["items"]],
+        "items": [_item(item) for item in phase["items"]],
         "collection_method": phase["collection_method"] or defaults["collection_method"],
         "metadata": dict(phase["metadata"]),
     }

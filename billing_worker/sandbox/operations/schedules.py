@@ -14,7 +14,7 @@ from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.schedules import begin, cancel, check_running, release
-from billing_worker.sandbox.engine.subscribing import find_price
+from billing_worker.sandbox.engine.subscribing import check_items, find_price
 
 _SECONDS = {"day": 86_400, "week": 7 * 86_400}
 _MONTHS = {"month": 1, "year": 12}
@@ -83,6 +83,8 @@ def new_phases(call: Call, start: int) -> list[Document]:
     for index, entry in enumerate(given):
         start = entry.get("start_date", start) if isinstance(entry.get("start_date"), int) else start
         phase = _phase(call.session, entry, start, iterations.get(str(index)))
+        if phases and phase["currency"] != phases[0]["currency"]:
+            raise invalid("All phases must use the same currency.", param=f"phases[{index}][items]")
         phases.append(phase)
         start = phase["end_date"]
     return phases
@@ -90,6 +92,7 @@ def new_phases(call: Call, start: int) -> list[Document]:
 
 def _phase(session: Session, given: dict[str, Any], start: int, iterations: str | None) -> Document:
     prices = [find_price(session, item) for item in given["items"]]
+    check_items([{"price": price} for price in prices])
     items = [
         {
             "billing_thresholds": None,
@@ -97,7 +100,7 @@ def _phase(session: Session, given: dict[str, Any], start: int, iterations: str 
             "metadata": item.get("metadata") or {},
             "plan": price["id"],
             "price": price["id"],
-            "quantity": item.get("quantity", 1),
+            "quantity": _quantity(item, price),
             "tax_rates": [],
         }
         for item, price in zip(given["items"], prices, strict=True)
@@ -123,6 +126,14 @@ def _phase(session: Session, given: dict[str, Any], start: int, iterations: str 
     if given.get("trial"):
         phase["trial_end"] = phase["end_date"]
     return phase
+
+
+def _quantity(item: Mapping[str, Any], price: Document) -> int | None:
+    if price["recurring"]["usage_type"] != "metered":
+        return int(item.get("quantity", 1))
+    if "quantity" in item:
+        raise invalid("You cannot set the quantity of a metered plan.", param="phases[0][items][0][quantity]")
+    return None
 
 
 def _phase_end(given: Mapping[str, Any], price: Document, start: int, iterations: str | None) -> int:
@@ -164,7 +175,10 @@ def _adopt(call: Call) -> Document:
         raise invalid("The subscription already has a schedule.", param="from_subscription")
     items = subscription["items"]["data"]
     entry = {
-        "items": [{"price": item["price"]["id"], "quantity": item.get("quantity", 1)} for item in items],
+        "items": [
+            {"price": item["price"]["id"]} | ({"quantity": item["quantity"]} if "quantity" in item else {})
+            for item in items
+        ],
         "end_date": items[0]["current_period_end"],
     }
     phase = _phase(session, entry, items[0]["current_period_start"], None)

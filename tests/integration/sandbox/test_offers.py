@@ -274,3 +274,30 @@ def test_tax_rates_add_taxes_on_top_or_show_what_is_in_the_price(sandbox: Sandbo
     )
     assert sandbox.v1.invoices.retrieve(draft.id).total == 1083
     assert sandbox.v1.invoices.update(draft.id, {"default_tax_rates": [within.id]}).total == 1000
+
+
+def test_a_phase_of_metered_prices_has_no_quantity_and_mixed_phases_are_refused_at_once(fresh: Sandbox) -> None:
+    meter = fresh.v1.billing.meters.create(
+        {"display_name": "M", "event_name": "m", "default_aggregation": {"formula": "sum"}}
+    )
+    metered = {"interval": "month", "usage_type": "metered", "meter": meter.id}
+    used, seat, yearly = fresh.price(5, recurring=metered), fresh.price(1000), fresh.price(9000, "year")
+    month = {"interval": "month", "interval_count": 1}
+    given = {"customer": fresh.payer().id, "start_date": "now"}
+    with pytest.raises(stripe.InvalidRequestError, match=r"same `recurring\.interval`"):
+        fresh.v1.subscription_schedules.create(
+            {**given, "phases": [{"items": [{"price": seat.id}, {"price": yearly.id}]}]}
+        )
+    schedule = fresh.v1.subscription_schedules.create(
+        {
+            **given,
+            "phases": [
+                {"items": [{"price": used.id}], "duration": month},
+                {"items": [{"price": seat.id, "quantity": 4}, {"price": used.id}], "duration": month},
+            ],
+        }
+    )
+    assert schedule.phases[0]["items"][0].quantity is None
+    fresh.move_to(schedule.phases[0].end_date + 3700)
+    items = fresh.v1.subscriptions.retrieve(schedule.subscription)["items"].data
+    assert [(item.price.id, "quantity" in item.to_dict()) for item in items] == [(seat.id, True), (used.id, False)]
