@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+
 import pytest
 
+from billing_worker.sandbox.api import Api, Request
 from billing_worker.sandbox.core.rate_limits import RateLimits
+from billing_worker.sandbox.core.world import World
+from billing_worker.sandbox.disturbed import DisturbedApi
+from billing_worker.sandbox.engine.cycles import DUTIES
 
 
 class Second:
@@ -44,3 +51,17 @@ def test_search_has_the_lowest_limit_and_meter_events_none() -> None:
 def test_off_counts_nothing() -> None:
     limits = RateLimits(Second())
     assert {limits.refuses("GET", "/v1/customers") for _ in range(500)} == {None}
+
+
+def test_too_many_requests_are_answered_as_stripe_answers_them() -> None:
+    world = World(DUTIES)
+    disturbed = DisturbedApi(Api(world))
+    disturbed.limits = RateLimits(Second())
+    disturbed.limits.switch("stripe")
+    key = {"authorization": "Bearer sk_test_0123456789", "stripe-version": "2026-10-28.endive"}
+    answers = [disturbed.answer(Request("POST", "/v1/customers", "", key, b"name=one")) for _ in range(30)]
+    assert Counter(answer.status for answer in answers) == {200: 25, 429: 5}
+    error = json.loads(answers[-1].body)["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "rate_limit")
+    assert answers[-1].headers["Stripe-Rate-Limited-Reason"] == "global-rate"
+    assert len(list(world.store.newest_first("customer"))) == 25
