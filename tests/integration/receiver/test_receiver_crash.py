@@ -103,7 +103,8 @@ def test_a_polite_stop_answers_whoever_waits_for_a_commit(tmp_path: Path, databa
         receiver.process.send_signal(signal.SIGTERM)
         blocker.rollback()
         blocker.close()
-        assert [answer.result().status for answer in (first, *others)] == [200] * waiting
+        answers = [answer.result() for answer in (first, *others)]
+        assert [(answer.status, answer.body.get("reason")) for answer in answers] == [(200, None)] * waiting
         assert receiver.process.wait(PATIENCE_SECONDS) == 0
     assert rows(database_url, "SELECT count(*), sum(deliveries) FROM billing.billing_webhook_events") == [
         (waiting, waiting)
