@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from billing_worker.mirror.progress import Progress, is_later
@@ -30,20 +31,41 @@ class SecondEvent:
     ends: bool
 
 
+class Proof(StrEnum):
+    """What proves which event of a second is its last."""
+
+    ALONE = "alone"
+    ENDS = "ends"
+    EQUAL = "equal"
+    CHAIN = "chain"
+    PROGRESS = "progress"
+
+
 def last_of_second(
     base: Mapping[str, Any] | None, events: Sequence[SecondEvent], progress: Progress
 ) -> SecondEvent | None:
-    """Find the event whose snapshot is the object's state after the second, or None when nothing proves it.
+    """Find the event whose snapshot is the object's state after the second, or None when nothing proves it."""
+    settled = settle_second(base, events, progress)
+    return None if settled is None else settled[0]
+
+
+def settle_second(
+    base: Mapping[str, Any] | None, events: Sequence[SecondEvent], progress: Progress
+) -> tuple[SecondEvent, Proof] | None:
+    """Find the last event of a second together with its proof.
 
     Order: the result does not depend on the order of `events`; among equal snapshots the lowest row id stands for all.
     """
     candidates = _transitions(events)
     ended = [event for event in candidates if event.ends]
     if ended:
-        return ended[-1]
+        return ended[-1], Proof.ENDS
     if len({canonical(event.snapshot) for event in candidates}) == 1:
-        return candidates[0]
-    return _last_of_chain(base, candidates) or _furthest(candidates, progress)
+        return candidates[0], Proof.ALONE if len(events) == 1 else Proof.EQUAL
+    if (last := _last_of_chain(base, candidates)) is not None:
+        return last, Proof.CHAIN
+    furthest = _furthest(candidates, progress)
+    return None if furthest is None else (furthest, Proof.PROGRESS)
 
 
 def arrival_order(events: Sequence[SecondEvent]) -> SecondEvent:
