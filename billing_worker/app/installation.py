@@ -35,7 +35,7 @@ def bind_installation(unit_of_work: UnitOfWork, gateway: StripeGateway, settings
     Raises: OtherInstallationError. A Stripe that cannot be asked leaves the database unbound for now.
     """
     with unit_of_work.transaction() as session:
-        if _fits(session, settings):
+        if fits_installation(session, settings):
             return
     try:
         account_id = str(gateway.read("account").data["id"])
@@ -55,10 +55,14 @@ def bind_installation(unit_of_work: UnitOfWork, gateway: StripeGateway, settings
                 "now": unit_of_work.now(),
             },
         )
-        _fits(session, settings)
+        fits_installation(session, settings)
 
 
-def _fits(session: Session, settings: Settings) -> bool:
+def fits_installation(session: Session, settings: Settings) -> bool:
+    """Say whether the database is bound, and to this account's mode and kind of Stripe.
+
+    Raises: OtherInstallationError.
+    """
     row = session.execute(
         text("SELECT account_id, livemode, stripe_is FROM billing.billing_installation WHERE id = 1")
     ).one_or_none()

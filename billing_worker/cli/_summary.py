@@ -39,6 +39,8 @@ def show_summary(summary: Summary, *, as_json: bool) -> None:
 def show_addresses(settings: Settings) -> None:
     """Tell where everything is to be seen."""
     say(f"receiver  http://127.0.0.1:{settings.billing_receiver_port}/webhooks/stripe")
+    say(f"usage API http://127.0.0.1:{settings.billing_api_port}/v1/usage")
+    say("          key: nself env get BILLING_API_KEYS --reveal")
     say(f"flower    http://127.0.0.1:{settings.flower_port}/")
     say("          user and password: nself env get FLOWER_BASIC_AUTH --reveal")
     say(f"sandbox   {settings.stripe_api_base}/v1/customers")

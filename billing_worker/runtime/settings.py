@@ -25,6 +25,7 @@ from pydantic import (
 from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.runtime.sources import read_sources
 from billing_worker.runtime.values import (
+    ApiKey,
     CommaList,
     Duration,
     Sender,
@@ -33,6 +34,7 @@ from billing_worker.runtime.values import (
     parse_duration,
     parse_size,
     parse_zone,
+    read_api_keys,
 )
 
 CORRECTNESS_SWITCHES = (
@@ -128,7 +130,22 @@ class Settings(BaseModel):
     billing_auto_sync: bool = Field(True, description="reconcile on a schedule")
     billing_sync_interval: Duration = Field(parse_duration("1h"), description="time between reconciliations")
 
+    # usage and quotas: the HTTP API
+    billing_api_host: str = Field("127.0.0.1", description="address the usage and quota API binds")
+    billing_api_port: int = Field(8090, ge=1, le=65535, description="port the usage and quota API binds")
+    billing_api_threads: int = Field(16, ge=1, le=512, description="API requests handled at the same time")
+    billing_api_timeout: Duration = Field(parse_duration("5s"), description="longest wait for a record's commit")
+    billing_api_keys: SecretStr = Field(
+        SecretStr(""), description="keys of the API, several separated by commas, `name:key` names the caller"
+    )
+
     # usage and quotas
+    usage_allow_keyless: bool = Field(
+        False, description="accept API and task records without idempotency key: a retry counts them again"
+    )
+    usage_unknown: Literal["refuse", "hold"] = Field(
+        "refuse", description="usage of an unknown user or metric: refuse it, or hold it until both are known"
+    )
     usage_aggregation_interval: Duration = Field(
         parse_duration("1m"), description="longest time until rollups are exact"
     )
@@ -163,6 +180,12 @@ class Settings(BaseModel):
             raise ValueError("cannot be turned off: without it events are lost, doubled or reordered; write true")
         return value
 
+    @field_validator("billing_api_keys")
+    @classmethod
+    def _api_keys_are_long(cls, value: SecretStr) -> SecretStr:
+        read_api_keys(value.get_secret_value())
+        return value
+
     @field_validator("stripe_secret_key", "stripe_webhook_secret", "database_url", "redis_url")
     @classmethod
     def _no_white_space(cls, value: SecretStr) -> SecretStr:
@@ -190,6 +213,11 @@ class Settings(BaseModel):
     def webhook_secrets(self) -> tuple[str, ...]:
         """Return every active signing secret."""
         return tuple(part for part in self.stripe_webhook_secret.get_secret_value().split(",") if part)
+
+    @property
+    def api_keys(self) -> tuple[ApiKey, ...]:
+        """Return who may call the API, keys as digests."""
+        return read_api_keys(self.billing_api_keys.get_secret_value())
 
     @property
     def broker_url(self) -> str:

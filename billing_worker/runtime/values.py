@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
@@ -12,6 +13,7 @@ from pydantic import BeforeValidator
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _ADDRESS = r"[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)*"
 _SENDER = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f]*<{_ADDRESS}>", re.ASCII)
+_API_KEY = re.compile(r"(?:([a-z0-9_-]{1,40}):)?([A-Za-z0-9_-]{24,200})")
 _BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -56,6 +58,27 @@ def parse_sender(value: object) -> str:
     if sender and _SENDER.fullmatch(sender) is None:
         raise ValueError("this is no sender; write for example billing@example.com or Example <billing@example.com>")
     return sender
+
+
+class ApiKey(NamedTuple):
+    """Who may call the API: a name for logs and batches, and the digest of the key."""
+
+    name: str
+    digest: bytes
+
+
+def read_api_keys(value: str) -> tuple[ApiKey, ...]:
+    """Read `key` or `name:key`, several separated by commas; two keys may share a name while one replaces the other."""
+    keys = []
+    for part in parse_list(value):
+        match = _API_KEY.fullmatch(part)
+        if match is None:
+            raise ValueError(
+                "a key has 24 to 200 letters, digits, - or _, with a name before it if you like; "
+                "write for example shop:KEY with a KEY from `openssl rand -hex 24`"
+            )
+        keys.append(ApiKey(match[1] or "api", hashlib.sha256(match[2].encode()).digest()))
+    return tuple(keys)
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

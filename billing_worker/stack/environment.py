@@ -10,7 +10,12 @@ from billing_worker.stack.postgres import APPLICATION_ROLE, postgres_url
 from billing_worker.stack.private_files import write_private
 from billing_worker.stack.redis import redis_url
 
-PORT_VARIABLES = {"receiver": "BILLING_RECEIVER_PORT", "flower": "FLOWER_PORT", "stripe-mock": "SANDBOX_PORT"}
+PORT_VARIABLES = {
+    "receiver": "BILLING_RECEIVER_PORT",
+    "http-api": "BILLING_API_PORT",
+    "flower": "FLOWER_PORT",
+    "stripe-mock": "SANDBOX_PORT",
+}
 WEBHOOK_PATH = "/webhooks/stripe"
 
 
@@ -39,6 +44,8 @@ def stack_environment(home: StackHome, state: StackState) -> dict[str, str]:
         "SANDBOX_WEBHOOK_URL": receiver + WEBHOOK_PATH,
         "SANDBOX_WEBHOOK_SECRET": state.webhook_secret,
         "BILLING_RECEIVER_PORT": str(ports["receiver"]),
+        "BILLING_API_PORT": str(ports["http-api"]),
+        "BILLING_API_KEYS": f"local:{passwords['http-api']}",
         "BILLING_COLLECTOR": "nself",  # the sandbox's own retries are off: somebody has to collect
         "BILLING_LOG_DIR": str(home.logs),
         "FLOWER_PORT": str(ports["flower"]),

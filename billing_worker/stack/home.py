@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,9 +24,10 @@ PREFERRED_PORTS: dict[str, int | None] = {
     "redis": None,
     "stripe-mock": 12111,
     "receiver": 8080,
+    "http-api": 8090,
     "flower": 5555,
 }
-PASSWORDS = ("postgres-admin", "postgres", "redis", "flower")
+PASSWORDS = ("postgres-admin", "postgres", "redis", "flower", "http-api")
 SOCKET_PATH_LIMIT = 100
 """The kernel takes 107 bytes; supervisord binds a temporary name with its pid appended first."""
 ENTERABLE_MODE = 0o711
@@ -117,6 +118,9 @@ class StackHome:
         if state is None:
             state = self._choose()
             self.save_state(state)
+        elif missing := set(PASSWORDS) - set(state.passwords):  # chosen by a release that had fewer services
+            state = replace(state, passwords={**state.passwords, **_new_passwords(missing)})
+            self.save_state(state)
         return state
 
     def save_state(self, state: StackState) -> None:
@@ -126,7 +130,7 @@ class StackHome:
     def _choose(self) -> StackState:
         return StackState(
             ports={},
-            passwords={name: secrets.token_urlsafe(24) for name in PASSWORDS},
+            passwords=_new_passwords(PASSWORDS),
             # letters and digits only, as Stripe's own
             stripe_key=f"sk_test_{secrets.token_hex(24)}",
             webhook_secret=f"whsec_{secrets.token_hex(24)}",
@@ -152,6 +156,10 @@ class StackHome:
 
     def _digest(self) -> str:
         return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+
+
+def _new_passwords(names: Iterable[str]) -> dict[str, str]:
+    return {name: secrets.token_urlsafe(24) for name in names}
 
 
 def open_data_parent(state: StackState) -> Identity | None:

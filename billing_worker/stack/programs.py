@@ -88,6 +88,13 @@ PROGRAMS: tuple[Program, ...] = (
         ("{python}", "-m", "webhook_receiver"),
         health="http://127.0.0.1:{receiver_port}/healthz",
     ),
+    Program(
+        "http-api",
+        "http-api",
+        30,
+        ("{python}", "-m", "billing_worker.http_api"),
+        health="http://127.0.0.1:{http_api_port}/healthz",
+    ),
     _worker("worker-webhooks-1", "{webhook_queues}", service="worker-webhooks"),
     _worker("worker-webhooks-2", "{webhook_queues}", service="worker-webhooks"),
     _worker("usage-collector", "usage"),
@@ -112,7 +119,16 @@ FIRST_OWN_LEVEL = 30
 """Below it are servers of the embedded parts; between the two the schema is migrated."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "billing": ("receiver", "worker-webhooks", "usage-collector", "worker-billing", "worker-tick", "mail", "beat"),
+    "billing": (
+        "receiver",
+        "http-api",
+        "worker-webhooks",
+        "usage-collector",
+        "worker-billing",
+        "worker-tick",
+        "mail",
+        "beat",
+    ),
 }
 """Names for several services."""
 

@@ -100,6 +100,7 @@ def test_a_service_gets_the_secrets_it_needs_and_no_others() -> None:
         "STRIPE_SECRET_KEY",
         "STRIPE_WEBHOOK_SECRET",
         "FLOWER_BASIC_AUTH",
+        "BILLING_API_KEYS",
         "SANDBOX_WEBHOOK_SECRET",
     }
     worker = {"DATABASE_URL", "REDIS_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"}
@@ -109,6 +110,7 @@ def test_a_service_gets_the_secrets_it_needs_and_no_others() -> None:
         "redis": {"REDIS_PASSWORD"},
         "migrations": {"DATABASE_URL"},
         "receiver": {"DATABASE_URL", "REDIS_URL", "STRIPE_WEBHOOK_SECRET"},
+        "http-api": {"DATABASE_URL", "REDIS_URL", "BILLING_API_KEYS"},
         **dict.fromkeys(WORKERS, worker),
         "beat-a": beat,
         "beat-b": beat,
