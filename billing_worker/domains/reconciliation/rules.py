@@ -1,15 +1,15 @@
-"""Which types are compared, and when two snapshots of an object are the same."""
+"""Which types are compared, in which scope."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing_worker.kernel.errors import InvalidValueError
+from billing_worker.mirror.compare import compare_snapshots
 from billing_worker.mirror.registry import REGISTRY
 
 DEFAULT_TYPES = (
@@ -25,34 +25,6 @@ WITHOUT_CREATED_FILTER = frozenset({"billing.meter", "webhook_endpoint", "credit
 
 LIST_PARAMS: Mapping[str, Mapping[str, str]] = {"subscription": {"status": "all"}}
 """What a list leaves out unless asked for."""
-
-IGNORED: Mapping[str, frozenset[str]] = {
-    # present only when expanded, or different in every answer
-    "*": frozenset({"last_response", "request_log_url"}),
-    "customer": frozenset({"sources", "subscriptions", "tax_ids", "cash_balance", "invoice_credit_balance"}),
-    "invoice": frozenset(
-        {"payments", "confirmation_secret", "hosted_invoice_url", "invoice_pdf", "webhooks_delivered_at"}
-    ),
-    "charge": frozenset({"refunds", "receipt_url"}),
-    "payment_intent": frozenset({"charges"}),
-    "price": frozenset({"tiers", "currency_options"}),
-    "coupon": frozenset({"applies_to", "currency_options"}),
-}
-"""Top-level fields that say nothing about a lost event, by type; `*` is for all."""
-
-LIST_FIELDS = frozenset({"url", "has_more", "total_count"})
-"""What an embedded list tells about itself."""
-
-SHOWN_CHARACTERS = 120
-
-PERSONAL = frozenset(
-    {
-        *("email", "name", "phone", "address", "shipping", "description", "metadata", "billing_details", "card"),
-        *("customer_email", "customer_name", "customer_phone", "customer_address", "customer_shipping"),
-        *("receipt_email", "individual_name", "business_name", "evidence", "footer", "custom_fields"),
-    }
-)
-"""Fields whose values are not written down: a stored difference would outlive the erasure of its customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,51 +110,9 @@ def check_types(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def compute_differences(object_type: str, stripe: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare two snapshots field by field: null equals absent, an expanded object equals its id.
+    """Compare two snapshots field by field.
 
     Shape: field path → {"stripe", "here"}, values shortened, personal ones masked.
     """
-    ignored = IGNORED["*"] | IGNORED.get(object_type, frozenset())
-    left = {name: value for name, value in stripe.items() if name not in ignored}
-    right = {name: value for name, value in here.items() if name not in ignored}
-    return {path: {"stripe": _shown(path, a), "here": _shown(path, b)} for path, a, b in _walk("", left, right)}
-
-
-def _walk(path: str, stripe: object, here: object) -> Iterator[tuple[str, object, object]]:
-    stripe, here = _as_reference(stripe, here), _as_reference(here, stripe)
-    if isinstance(stripe, Mapping) and isinstance(here, Mapping):
-        is_list = stripe.get("object") == "list"
-        for name in sorted({*stripe, *here}):
-            if not (is_list and name in LIST_FIELDS):
-                yield from _walk(f"{path}.{name}" if path else name, stripe.get(name), here.get(name))
-    elif isinstance(stripe, list) and isinstance(here, list) and len(stripe) == len(here):
-        for index, (a, b) in enumerate(zip(stripe, here, strict=True)):
-            yield from _walk(f"{path}[{index}]", a, b)
-    elif not _is_same(stripe, here):
-        yield path, stripe, here
-
-
-def _as_reference(value: object, other: object) -> object:
-    """Reduce an expanded object to its id where the other side has the id."""
-    if isinstance(value, Mapping) and isinstance(other, str) and "object" in value:
-        return value.get("id")
-    return value
-
-
-def _is_same(stripe: object, here: object) -> bool:
-    if isinstance(stripe, bool) != isinstance(here, bool):
-        return False
-    return stripe == here or (_is_void(stripe) and _is_void(here))
-
-
-def _is_void(value: object) -> bool:
-    """Say whether nothing is said: null, or a hash of nulls."""
-    return value is None or (isinstance(value, Mapping) and all(_is_void(inner) for inner in value.values()))
-
-
-def _shown(path: str, value: object) -> object:
-    if value is not None and PERSONAL.intersection(re.split(r"[.\[]", path)):
-        return "***"
-    if isinstance(value, Mapping | list):
-        value = str(value)
-    return value[:SHOWN_CHARACTERS] if isinstance(value, str) else value
+    found = compare_snapshots(object_type, stripe, here)
+    return {path: {"stripe": a, "here": b} for path, (a, b) in found.items()}
