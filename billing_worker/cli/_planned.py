@@ -193,7 +193,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "deduplicate": "mark surplus events as duplicates",
             "rotate-secret": "change the signing secret without losing an event",
-            "show-order": "show in which order an object's events were applied",
             "slow": "list the slowest events",
             "test-signature": "send a signed event to the receiver",
             "update-url": "change the endpoint's address at Stripe",

@@ -10,23 +10,11 @@ from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from billing_worker.inbox.models import Lane, ParkedObject, WebhookEvent
+from billing_worker.inbox.objects import possible_keys
 from billing_worker.inbox.states import HAPPENED, EventStatus
 from billing_worker.kernel.errors import NotFoundError
-from billing_worker.kernel.keys import object_key
-from billing_worker.mirror.registry import REGISTRY
 
 _STOPPED = (EventStatus.FAILED, EventStatus.QUARANTINED)
-
-# One step of the index per account instead of one per row.
-_ACCOUNTS = """
-    WITH RECURSIVE known AS (
-        SELECT min(account_id) AS account_id FROM billing.billing_webhook_events
-        UNION ALL
-        SELECT (SELECT min(account_id) FROM billing.billing_webhook_events WHERE account_id > known.account_id)
-        FROM known WHERE known.account_id IS NOT NULL
-    )
-    SELECT account_id FROM known WHERE account_id IS NOT NULL
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +258,7 @@ def _happened() -> list[str]:
 
 def _is_about(session: Session, object_id: str) -> ColumnElement[bool]:
     """Match by the indexes on object key and customer; only an object of a type nobody mirrors costs a scan."""
-    accounts = session.execute(text(_ACCOUNTS)).scalars().all()
-    keys = [object_key(account, kind, object_id) for account in accounts for kind in REGISTRY]
+    keys = possible_keys(session, object_id)
     indexed = or_(WebhookEvent.object_key.in_(keys), WebhookEvent.customer_id == object_id)
     found = session.execute(select(WebhookEvent.id).where(indexed).limit(1)).first()
     return indexed if found is not None else WebhookEvent.object_id == object_id
