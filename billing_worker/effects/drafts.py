@@ -16,10 +16,10 @@ from billing_worker.kernel.events import DirtyDraft, EffectDraft
 
 @dataclass(frozen=True, slots=True)
 class EffectOfEvent:
-    """An effect together with the event that called for it."""
+    """An effect together with the event that called for it, if one did."""
 
     account_id: str
-    event_row_id: int
+    event_row_id: int | None
     draft: EffectDraft
 
 
@@ -58,7 +58,7 @@ def insert_effects(session: Session, effects: Sequence[EffectOfEvent], now: date
     """
     if not effects:
         return 0
-    ordered = sorted(effects, key=lambda effect: (effect.account_id, effect.draft.key, effect.event_row_id))
+    ordered = sorted(effects, key=lambda effect: (effect.account_id, effect.draft.key, effect.event_row_id or 0))
     drafts = [effect.draft for effect in ordered]
     result = cast(
         "CursorResult[Any]",

@@ -10,6 +10,7 @@ class Template(StrEnum):
 
     INVOICE_PAID = "invoice_paid"
     INVOICE_PAYMENT_FAILED = "invoice_payment_failed"
+    QUOTA_ALERT = "quota_alert"
     SUBSCRIPTION_CANCELED = "subscription_canceled"
     SUBSCRIPTION_TRIAL_ENDING = "subscription_trial_ending"
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from billing_worker.domains.quotas.errors import InvalidQuotaError
-from billing_worker.domains.quotas.states import Enforcement
+from billing_worker.domains.quotas.settlement import Ledger
+from billing_worker.domains.quotas.states import Enforcement, FailMode
 from billing_worker.kernel.periods import Period, PeriodKind, billing_period_containing, period_containing
 
 KINDS = (PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH, PeriodKind.BILLING)
 LIMIT_MAX = 2**63 - 1
+ALERT_AT = (80, 100)
+ALERT_MAX = 1000
 NEAR_PERCENT = 80
 """From here on an operator should look: a fifth is left."""
 
@@ -26,7 +30,11 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class QuotaTerms:
-    """What a quota grants: so many units of a metric per period."""
+    """What a quota grants: so many units of a metric per period.
+
+    Shape: `settles` says that recorded usage is the use of units granted by checks; `from_price_id` that the terms
+    come from the user's plan.
+    """
 
     user_id: str
     metric_type: str
@@ -35,15 +43,23 @@ class QuotaTerms:
     enforcement: Enforcement = Enforcement.HARD
     rollover: bool = False
     anchor: Anchor | None = None
+    fail_mode: FailMode = FailMode.CLOSED
+    alert_at_percent: tuple[int, ...] = ALERT_AT
+    settles: bool = True
+    from_price_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodUse:
-    """What a period granted and what was used of it."""
+    """What a period grants and what was taken of it: recorded, spent by checks, held by leases and reservations."""
 
     limit_value: int
     rolled_over: int
     used_value: int
+    spent: int = 0
+    settled: int = 0
+    credit: int = 0
+    held: int = 0
 
     @property
     def granted(self) -> int:
@@ -51,9 +67,35 @@ class PeriodUse:
         return self.limit_value + self.rolled_over
 
     @property
+    def ledger(self) -> Ledger:
+        """Return what settlement works on."""
+        return Ledger(self.used_value, self.spent, self.settled, self.credit)
+
+    @property
+    def taken(self) -> int:
+        """Return the units that are gone: recorded, or granted and not recorded yet."""
+        return self.ledger.taken
+
+    @property
     def remaining(self) -> int:
-        """Return the units left, never less than none."""
-        return max(0, self.granted - self.used_value)
+        """Return the units left, never less than none; held ones are not gone yet."""
+        return max(0, self.granted - self.taken)
+
+    @property
+    def available(self) -> int:
+        """Return the units that can still be granted."""
+        return max(0, self.granted - self.taken - self.held)
+
+    def with_ledger(self, ledger: Ledger, *, held: int) -> PeriodUse:
+        """Return the use after settlement."""
+        return replace(
+            self,
+            used_value=ledger.used,
+            spent=ledger.spent,
+            settled=ledger.settled,
+            credit=ledger.credit,
+            held=held,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +118,25 @@ def check_terms(terms: QuotaTerms) -> None:
         raise InvalidQuotaError("limit", f"{terms.limit_value} is not between 0 and {LIMIT_MAX}; for example 1000")
     if not terms.user_id or not terms.user_id.isprintable():
         raise InvalidQuotaError("user", f"{terms.user_id!r} is no user id; for example user123")
+    check_thresholds(terms.alert_at_percent)
     if (terms.kind is PeriodKind.BILLING) != (terms.anchor is not None):
         raise InvalidQuotaError("period", "a billing period, and only that, has an anchor")
+
+
+def check_thresholds(percents: Sequence[int]) -> None:
+    """Refuse thresholds of alerts that make no sense.
+
+    Raises: InvalidQuotaError.
+    """
+    if any(not 1 <= percent <= ALERT_MAX for percent in percents) or len(set(percents)) != len(percents):
+        shown = ",".join(map(str, percents))
+        problem = f"{shown} are not different percentages between 1 and {ALERT_MAX}; for example 80,100"
+        raise InvalidQuotaError("alert-at", problem)
+
+
+def reached_thresholds(percents: Sequence[int], use: PeriodUse) -> list[int]:
+    """List the thresholds that what was taken has reached; a limit of nothing has none."""
+    return [percent for percent in sorted(percents) if use.granted and use.taken * 100 >= use.granted * percent]
 
 
 def period_of(terms: QuotaTerms, instant: datetime, zone: ZoneInfo) -> Period:
@@ -102,8 +161,8 @@ def following_periods(terms: QuotaTerms, end: datetime, now: datetime, zone: Zon
 
 
 def compute_rollover(before: PeriodUse) -> int:
-    """Compute the units carried into the next period: what was left, at most one period's limit."""
-    return min(before.limit_value, before.remaining)
+    """Compute the units carried into the next period: what was left and held by nobody, at most one period's limit."""
+    return min(before.limit_value, before.available)
 
 
 def is_blocked(enforcement: Enforcement, use: PeriodUse, *, enforcing: bool) -> bool:
@@ -115,8 +174,8 @@ def describe_use(use: PeriodUse, *, blocked: bool) -> str:
     """Say in one word how a quota stands: blocked, exceeded, used_up, near or ok."""
     if blocked:
         return "blocked"
-    if use.used_value > use.granted:
+    if use.taken > use.granted:
         return "exceeded"
     if use.remaining == 0:
         return "used_up"
-    return "near" if use.used_value * 100 >= use.granted * NEAR_PERCENT else "ok"
+    return "near" if use.taken * 100 >= use.granted * NEAR_PERCENT else "ok"

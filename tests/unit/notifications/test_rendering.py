@@ -23,6 +23,14 @@ PARAMETERS: dict[Template, dict[str, Any]] = {
     },
     Template.SUBSCRIPTION_CANCELED: {"subscription": "sub_1", "ended_at": MIDNIGHT, "is_unpaid": True},
     Template.SUBSCRIPTION_TRIAL_ENDING: {"subscription": "sub_1", "trial_end": MIDNIGHT, "ends_with_trial": False},
+    Template.QUOTA_ALERT: {
+        "metric": "api_calls",
+        "percent": 100,
+        "taken": 1200,
+        "granted": 1000,
+        "period_end": MIDNIGHT,
+        "blocks": True,
+    },
 }
 
 
@@ -73,6 +81,12 @@ def test_a_receipt_reads_well() -> None:
             {"ends_with_trial": True},
             "Your trial ends on 2 March 2026",
             "Your subscription is set to end",
+        ),
+        (
+            Template.QUOTA_ALERT,
+            {},
+            "You have used 100 % of your api calls",
+            "1,200 of 1,000 api calls are used; the count starts anew on 2 March 2026.\nUntil then further use is refused.",
         ),
     ],
 )

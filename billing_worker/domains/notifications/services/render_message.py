@@ -27,6 +27,7 @@ _TEMPLATES = Environment(
 _SUBJECTS: Mapping[Template, str] = {
     Template.INVOICE_PAID: "Your receipt: {amount} for invoice {number}",
     Template.INVOICE_PAYMENT_FAILED: "Your payment of {amount} did not go through",
+    Template.QUOTA_ALERT: "You have used {percent} % of your {metric}",
     Template.SUBSCRIPTION_CANCELED: "Your subscription has ended",
     Template.SUBSCRIPTION_TRIAL_ENDING: "Your trial ends on {trial_ends_on}",
 }
@@ -98,9 +99,21 @@ def _end_facts(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     return {"ended_on": _day(parameters["ended_at"], zone), "is_unpaid": bool(parameters["is_unpaid"])}
 
 
+def _quota_facts(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "metric": _one_line(str(parameters["metric"]), LONGEST_NAME).replace("_", " "),
+        "percent": int(parameters["percent"]),
+        "taken": f"{int(parameters['taken']):,}",
+        "granted": f"{int(parameters['granted']):,}",
+        "resets_on": _day(parameters["period_end"], zone),
+        "is_blocked": bool(parameters["blocks"]) and int(parameters["taken"]) >= int(parameters["granted"]),
+    }
+
+
 _FACTS: Mapping[Template, Callable[[Mapping[str, Any], ZoneInfo], dict[str, Any]]] = {
     Template.INVOICE_PAID: _invoice_facts,
     Template.INVOICE_PAYMENT_FAILED: _failure_facts,
+    Template.QUOTA_ALERT: _quota_facts,
     Template.SUBSCRIPTION_CANCELED: _end_facts,
     Template.SUBSCRIPTION_TRIAL_ENDING: _trial_facts,
 }

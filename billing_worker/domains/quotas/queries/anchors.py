@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,3 +36,13 @@ def find_subscription_rhythm(session: Session, user_id: str) -> SubscriptionRhyt
     )
     row = session.execute(statement, {"user_id": user_id}).one_or_none()
     return None if row is None else SubscriptionRhythm(*row)
+
+
+def find_customers_of_users(session: Session, user_ids: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return account and customer of the users that are linked to one; of several the first by id."""
+    statement = text(
+        "SELECT DISTINCT ON (user_id) user_id, account_id, customer_id FROM billing.billing_customer_users "
+        "WHERE user_id = ANY(:user_ids) ORDER BY user_id, account_id, customer_id"
+    )
+    rows = session.execute(statement, {"user_ids": sorted(user_ids)})
+    return {user_id: (account_id, customer_id) for user_id, account_id, customer_id in rows}

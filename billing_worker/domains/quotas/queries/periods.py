@@ -10,36 +10,26 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from billing_worker.database.copy import copy_rows
 from billing_worker.domains.quotas.errors import QuotaNotFoundError
 from billing_worker.domains.quotas.rules import Anchor, PeriodUse, QuotaMark, QuotaTerms
-from billing_worker.domains.quotas.states import Enforcement, PeriodStatus
+from billing_worker.domains.quotas.states import Enforcement, FailMode, PeriodStatus
 from billing_worker.kernel.periods import Period, PeriodKind
 
-_TERMS = "q.user_id, q.metric_type, q.period, q.limit_value, q.enforcement, q.rollover, q.anchor_at, q.anchor_months"
+TERMS = (
+    "q.user_id, q.metric_type, q.period, q.limit_value, q.enforcement, q.rollover, q.anchor_at, q.anchor_months, "
+    "q.fail_mode, q.alert_at_percent, q.settles, q.from_price_id"
+)
 _PERIOD = (
     "p.id AS period_id, p.quota_id, p.period AS period_kind, p.period_start, p.period_end, "
-    "p.limit_value AS period_limit, p.rolled_over, p.used_value, p.status, p.blocked_at, p.opened_at, p.closed_at, "
-    "p.closed_by"
-)
-_PERIOD_COLUMNS = (
-    "quota_id",
-    "user_id",
-    "metric_type",
-    "period",
-    "period_start",
-    "period_end",
-    "limit_value",
-    "rolled_over",
-    "used_value",
-    "status",
-    "blocked_at",
-    "opened_at",
-    "closed_at",
-    "closed_by",
+    "p.limit_value AS period_limit, p.rolled_over, p.used_value, p.spent_value, p.settled_value, p.credit_value, "
+    "(SELECT coalesce(sum(l.units), 0) FROM billing.billing_quota_leases l "
+    " WHERE l.quota_period_id = p.id AND l.returned_at IS NULL)::bigint + "
+    "(SELECT coalesce(sum(r.units), 0) FROM billing.billing_quota_reservations r "
+    " WHERE r.quota_period_id = p.id AND r.status = 'open')::bigint AS held, "
+    "p.status, p.blocked_at, p.opened_at, p.closed_at, p.closed_by"
 )
 _JOINED = (
-    f"SELECT {_TERMS}, {_PERIOD} FROM billing.billing_quota_periods p "  # noqa: S608 - constants of this module
+    f"SELECT {TERMS}, {_PERIOD} FROM billing.billing_quota_periods p "  # noqa: S608 - constants of this module
     "JOIN billing.billing_quotas q ON q.id = p.quota_id"
 )
 
@@ -61,26 +51,22 @@ class QuotaPeriod:
     closed_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewPeriod:
-    """A period to insert: open, or already closed when it began and ended while nobody looked."""
-
-    quota_id: int
-    terms: QuotaTerms
-    period: Period
-    use: PeriodUse
-    blocked: bool
-    closed_by: str | None
-
-
 def _quota_period(row: RowMapping) -> QuotaPeriod:
     return QuotaPeriod(
         id=row["period_id"],
         quota_id=row["quota_id"],
-        terms=_terms(row),
+        terms=terms_of(row),
         kind=PeriodKind(row["period_kind"]),
         period=Period(row["period_start"], row["period_end"]),
-        use=PeriodUse(row["period_limit"], row["rolled_over"], row["used_value"]),
+        use=PeriodUse(
+            row["period_limit"],
+            row["rolled_over"],
+            row["used_value"],
+            row["spent_value"],
+            row["settled_value"],
+            row["credit_value"],
+            row["held"],
+        ),
         status=PeriodStatus(row["status"]),
         blocked_at=row["blocked_at"],
         opened_at=row["opened_at"],
@@ -89,7 +75,8 @@ def _quota_period(row: RowMapping) -> QuotaPeriod:
     )
 
 
-def _terms(row: RowMapping) -> QuotaTerms:
+def terms_of(row: RowMapping) -> QuotaTerms:
+    """Read the terms out of a row of `TERMS`."""
     return QuotaTerms(
         user_id=row["user_id"],
         metric_type=row["metric_type"],
@@ -98,6 +85,10 @@ def _terms(row: RowMapping) -> QuotaTerms:
         enforcement=Enforcement(row["enforcement"]),
         rollover=row["rollover"],
         anchor=Anchor(row["anchor_at"], row["anchor_months"]) if row["anchor_at"] else None,
+        fail_mode=FailMode(row["fail_mode"]),
+        alert_at_percent=tuple(row["alert_at_percent"]),
+        settles=row["settles"],
+        from_price_id=row["from_price_id"],
     )
 
 
@@ -123,32 +114,6 @@ def lock_touched_quotas(session: Session, marks: Sequence[QuotaMark]) -> list[in
     )
     users, metrics = [mark.user_id for mark in marks], [mark.metric_type for mark in marks]
     return list(session.execute(statement, {"users": users, "metrics": metrics}).scalars())
-
-
-def save_quota(session: Session, terms: QuotaTerms, *, set_by: str, now: datetime) -> int:
-    """Insert or change a user's quota of a metric, which locks it, and return its id."""
-    statement = text(
-        "INSERT INTO billing.billing_quotas (user_id, metric_type, period, limit_value, enforcement, rollover, "
-        "anchor_at, anchor_months, set_at, set_by) VALUES (:user_id, :metric_type, :period, :limit_value, "
-        ":enforcement, :rollover, :anchor_at, :anchor_months, :now, :set_by) "
-        "ON CONFLICT (user_id, price_id, metric_type) DO UPDATE SET period = EXCLUDED.period, "
-        "limit_value = EXCLUDED.limit_value, enforcement = EXCLUDED.enforcement, rollover = EXCLUDED.rollover, "
-        "anchor_at = EXCLUDED.anchor_at, anchor_months = EXCLUDED.anchor_months, set_at = EXCLUDED.set_at, "
-        "set_by = EXCLUDED.set_by RETURNING id"
-    )
-    parameters = {
-        "user_id": terms.user_id,
-        "metric_type": terms.metric_type,
-        "period": terms.kind.value,
-        "limit_value": terms.limit_value,
-        "enforcement": terms.enforcement.value,
-        "rollover": terms.rollover,
-        "anchor_at": terms.anchor.at if terms.anchor else None,
-        "anchor_months": terms.anchor.months if terms.anchor else 1,
-        "now": now,
-        "set_by": set_by,
-    }
-    return int(session.execute(statement, parameters).scalar_one())
 
 
 def claim_due_periods(session: Session, *, now: datetime, limit: int) -> list[QuotaPeriod]:
@@ -217,73 +182,8 @@ def list_last_closed_periods(session: Session, user_id: str) -> list[QuotaPeriod
     return _list_periods(session, condition, user_id=user_id)
 
 
-def update_uses(session: Session, uses: Sequence[tuple[int, int, bool]], *, now: datetime) -> None:
-    """Write used value and block of periods, given as (id, used value, blocked); an older block keeps its time."""
-    statement = text(
-        "UPDATE billing.billing_quota_periods p SET used_value = n.used_value, "
-        "blocked_at = CASE WHEN n.blocked THEN coalesce(p.blocked_at, :now) END "
-        "FROM unnest(CAST(:ids AS bigint[]), CAST(:used AS bigint[]), CAST(:blocked AS boolean[])) "
-        "AS n (id, used_value, blocked) WHERE p.id = n.id"
-    )
-    ids, used, blocked = ([use[column] for use in uses] for column in range(3))
-    session.execute(statement, {"ids": ids, "used": used, "blocked": blocked, "now": now})
-
-
-def change_limit(session: Session, period_id: int, limit_value: int) -> None:
-    """Give a period another limit."""
-    statement = text("UPDATE billing.billing_quota_periods SET limit_value = :limit_value WHERE id = :id")
-    session.execute(statement, {"id": period_id, "limit_value": limit_value})
-
-
-def change_open_period(session: Session, period_id: int, *, terms: QuotaTerms, end: datetime, rolled_over: int) -> None:
-    """Give a period that has only just begun other terms."""
-    statement = text(
-        "UPDATE billing.billing_quota_periods SET period = :period, period_end = :period_end, "
-        "limit_value = :limit_value, rolled_over = :rolled_over WHERE id = :id"
-    )
-    parameters = {
-        "id": period_id,
-        "period": terms.kind.value,
-        "period_end": end,
-        "limit_value": terms.limit_value,
-        "rolled_over": rolled_over,
-    }
-    session.execute(statement, parameters)
-
-
-def close_periods(
-    session: Session, closed: Sequence[tuple[int, datetime, int]], *, closed_by: str, now: datetime
-) -> None:
-    """Close periods, given as (id, end, used value)."""
-    statement = text(
-        "UPDATE billing.billing_quota_periods p SET status = 'closed', period_end = n.period_end, "
-        "used_value = n.used_value, closed_at = :now, closed_by = :closed_by "
-        "FROM unnest(CAST(:ids AS bigint[]), CAST(:ends AS timestamptz[]), CAST(:used AS bigint[])) "
-        "AS n (id, period_end, used_value) WHERE p.id = n.id"
-    )
-    ids, ends, used = ([one[column] for one in closed] for column in range(3))
-    session.execute(statement, {"ids": ids, "ends": ends, "used": used, "closed_by": closed_by, "now": now})
-
-
-def insert_periods(session: Session, periods: Sequence[NewPeriod], *, now: datetime) -> None:
-    """Insert periods; one that exists already is an error, because each period comes once."""
-    rows = [
-        (
-            new.quota_id,
-            new.terms.user_id,
-            new.terms.metric_type,
-            new.terms.kind.value,
-            new.period.start,
-            new.period.end,
-            new.use.limit_value,
-            new.use.rolled_over,
-            new.use.used_value,
-            (PeriodStatus.CLOSED if new.closed_by else PeriodStatus.OPEN).value,
-            now if new.blocked else None,
-            now,
-            now if new.closed_by else None,
-            new.closed_by,
-        )
-        for new in periods
-    ]
-    copy_rows(session, "billing_quota_periods", _PERIOD_COLUMNS, rows)
+def find_last_end(session: Session, quota_id: int) -> datetime | None:
+    """Return when the newest closed period of a quota ended."""
+    statement = text("SELECT max(period_end) FROM billing.billing_quota_periods WHERE quota_id = :quota_id")
+    found: datetime | None = session.execute(statement, {"quota_id": quota_id}).scalar_one()
+    return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy.orm import Session
 
-from billing_worker.domains.quotas.queries import periods as queries
-from billing_worker.domains.quotas.queries.periods import NewPeriod, QuotaPeriod
+from billing_worker.domains.quotas.queries import period_changes as changes
+from billing_worker.domains.quotas.queries.period_changes import NewPeriod
+from billing_worker.domains.quotas.queries.periods import QuotaPeriod
 from billing_worker.domains.quotas.rules import (
     LIMIT_MAX,
     PeriodUse,
@@ -19,6 +20,7 @@ from billing_worker.domains.quotas.rules import (
     following_periods,
     is_blocked,
 )
+from billing_worker.domains.quotas.settlement import Ledger, measure
 from billing_worker.domains.usage.rules import MetricCatalog, UsageSpan
 from billing_worker.domains.usage.services.measure_usage import measure_usage
 from billing_worker.kernel.periods import Period
@@ -59,14 +61,18 @@ def advance_periods(
         for span in chain
     ]
     measured = iter(measure_usage(session, spans, metrics=metrics, zone=zone))
-    closing: list[tuple[int, datetime, int]] = []
+    uses: list[tuple[int, Ledger, bool]] = []
     opening: list[NewPeriod] = []
     for period, chain in zip(ended, chains, strict=True):
         used = [min(next(measured).value, LIMIT_MAX) for _ in chain]
-        closing.append((period.id, period.period.end, used[0]))
-        opening += _successors(period, chain, used, enforcing=enforcing, closed_by=closed_by)
-    queries.close_periods(session, closing, closed_by=closed_by, now=now)
-    queries.insert_periods(session, opening, now=now)
+        ledger = measure(period.use.ledger, used[0], held=period.use.held, settles=period.terms.settles)
+        uses.append((period.id, ledger, period.blocked_at is not None))
+        before = period.use.with_ledger(ledger, held=period.use.held)
+        opening += _successors(period, before, chain, used, enforcing=enforcing, closed_by=closed_by)
+    changes.update_uses(session, uses, now=now)
+    closing = [(period.id, period.period.end) for period in ended]
+    changes.close_periods(session, closing, closed_by=closed_by, now=now)
+    changes.insert_periods(session, opening, now=now)
     blocked_again = {new.quota_id for new in opening if new.blocked}
     released = [period for period in ended if period.blocked_at and period.quota_id not in blocked_again]
     for period in released:
@@ -85,11 +91,16 @@ def _chain(period: QuotaPeriod, now: datetime, zone: ZoneInfo) -> list[Period]:
 
 
 def _successors(
-    period: QuotaPeriod, chain: Sequence[Period], used: Sequence[int], *, enforcing: bool, closed_by: str
+    period: QuotaPeriod,
+    before: PeriodUse,
+    chain: Sequence[Period],
+    used: Sequence[int],
+    *,
+    enforcing: bool,
+    closed_by: str,
 ) -> list[NewPeriod]:
     """Build the rows after a closed period: all but the last are over already."""
     terms = period.terms
-    before = replace(period.use, used_value=used[0])
     rows = []
     for span, used_value in zip(chain[1:], used[1:], strict=True):
         use = PeriodUse(terms.limit_value, compute_rollover(before) if terms.rollover else 0, used_value)

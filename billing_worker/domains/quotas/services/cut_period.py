@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from billing_worker.domains.quotas.queries import periods as queries
-from billing_worker.domains.quotas.queries.periods import NewPeriod, QuotaPeriod
+from billing_worker.domains.quotas.queries import period_changes as changes
+from billing_worker.domains.quotas.queries.period_changes import NewPeriod
+from billing_worker.domains.quotas.queries.periods import QuotaPeriod
 from billing_worker.domains.quotas.rules import LIMIT_MAX, PeriodUse, QuotaTerms
+from billing_worker.domains.quotas.settlement import measure
 from billing_worker.domains.usage.rules import MetricCatalog, UsageSpan
 from billing_worker.domains.usage.services.measure_usage import measure_usage
 from billing_worker.kernel.periods import Period
@@ -33,12 +35,14 @@ def cut_period(
     measured here.
     """
     if current.period.start >= now:
-        queries.change_open_period(session, current.id, terms=terms, end=end, rolled_over=rolled_over)
+        changes.change_open_period(session, current.id, terms=terms, end=end, rolled_over=rolled_over)
         return
     past = UsageSpan(terms.user_id, terms.metric_type, Period(current.period.start, now))
     [measured] = measure_usage(session, [past], metrics=metrics, zone=zone)
-    used_value = min(measured.value, LIMIT_MAX)
-    queries.close_periods(session, [(current.id, now, used_value)], closed_by=closed_by, now=now)
+    used, held = min(measured.value, LIMIT_MAX), current.use.held
+    ledger = measure(current.use.ledger, used, held=held, settles=current.terms.settles)
+    changes.update_uses(session, [(current.id, ledger, current.blocked_at is not None)], now=now)
+    changes.close_periods(session, [(current.id, now)], closed_by=closed_by, now=now)
     use = PeriodUse(terms.limit_value, rolled_over, used_value=0)
     new = NewPeriod(current.quota_id, terms, Period(now, end), use, blocked=False, closed_by=None)
-    queries.insert_periods(session, [new], now=now)
+    changes.insert_periods(session, [new], now=now)

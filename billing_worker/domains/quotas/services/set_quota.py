@@ -7,10 +7,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from billing_worker.domains.quotas.queries import period_changes as changes
 from billing_worker.domains.quotas.queries import periods as queries
-from billing_worker.domains.quotas.queries.periods import NewPeriod, QuotaPeriod
+from billing_worker.domains.quotas.queries.period_changes import NewPeriod
+from billing_worker.domains.quotas.queries.periods import QuotaPeriod
 from billing_worker.domains.quotas.rules import PeriodUse, QuotaTerms, check_terms, period_of
 from billing_worker.domains.quotas.services.advance_periods import advance_periods
+from billing_worker.domains.quotas.services.alert_thresholds import alert_thresholds
 from billing_worker.domains.quotas.services.cut_period import cut_period
 from billing_worker.domains.quotas.services.refresh_periods import refresh_periods
 from billing_worker.domains.usage.rules import MetricCatalog
@@ -39,13 +42,13 @@ def set_quota(
     known = queries.lock_quotas_of_user(session, terms.user_id, terms.metric_type)
     due = [one for one in queries.list_open_periods(session, known) if one.period.end <= now]
     advance_periods(session, due, metrics=metrics, zone=zone, enforcing=enforcing, closed_by=set_by, now=now)
-    quota_id = queries.save_quota(session, terms, set_by=set_by, now=now)
+    quota_id = changes.save_quota(session, terms, set_by=set_by, now=now)
     regular = period_of(terms, now, zone)
     match queries.list_open_periods(session, [quota_id]):
         case []:
             _open(session, quota_id, terms, regular, now)
         case [current] if current.kind is terms.kind and current.period.end == regular.end:
-            queries.change_limit(session, current.id, terms.limit_value)
+            changes.change_limit(session, current.id, terms.limit_value)
         case [current]:
             cut_period(
                 session,
@@ -61,10 +64,13 @@ def set_quota(
     opened = queries.list_open_periods(session, [quota_id])
     refresh_periods(session, opened, metrics=metrics, zone=zone, enforcing=enforcing, now=now)
     [measured] = queries.list_open_periods(session, [quota_id])
+    alert_thresholds(session, [(measured, measured.use)], again=True, now=now)
     return measured
 
 
-def _open(session: Session, quota_id: int, terms: QuotaTerms, period: Period, now: datetime) -> None:
+def _open(session: Session, quota_id: int, terms: QuotaTerms, regular: Period, now: datetime) -> None:
+    last_end = queries.find_last_end(session, quota_id)
+    period = regular if last_end is None else Period(max(regular.start, last_end), regular.end)
     use = PeriodUse(terms.limit_value, rolled_over=0, used_value=0)
     new = NewPeriod(quota_id, terms, period, use, blocked=False, closed_by=None)
-    queries.insert_periods(session, [new], now=now)
+    changes.insert_periods(session, [new], now=now)
