@@ -87,7 +87,8 @@ class IntentOutcome:
     """Where an intent stands after a run.
 
     Shape: `data` is Stripe's object when this run received one; `snapshot_row_id` its row in the inbox, for callers
-    that wait until the mirror has it. `detail` says why it is not finished or how it failed.
+    that wait until the mirror has it. `detail` says why it is not finished or how it failed. `never_happened` says that
+    an open intent has certainly done nothing so far: it was held back, or Stripe refused its only call unheard.
     """
 
     status: IntentStatus
@@ -99,6 +100,7 @@ class IntentOutcome:
     next_attempt_at: datetime | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     snapshot_row_id: int | None = None
+    never_happened: bool = False
 
 
 class SnapshotSink(Protocol):

@@ -28,6 +28,7 @@ from billing_worker.stripe_gateway.errors import (
     map_error_answer,
 )
 from billing_worker.stripe_gateway.operations import Operation, read_path
+from billing_worker.stripe_gateway.priority import Priority
 
 API_VERSION = "2026-10-28.endive"
 """The version this release is written for; sent with every call and stored with every intent."""
@@ -138,6 +139,7 @@ class StripeGateway:
         path_ids: Mapping[str, str] | None = None,
         api_version: str = API_VERSION,
         account_id: str = "",
+        priority: Priority = Priority.INTERACTIVE,  # noqa: ARG002
     ) -> Retrieved:
         """Change something at Stripe, once; a repetition is the business of the caller's intent.
 

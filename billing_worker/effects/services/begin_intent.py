@@ -23,6 +23,7 @@ from billing_worker.effects.intents import (
 )
 from billing_worker.kernel.errors import NotFoundError
 from billing_worker.stripe_gateway.operations import Operation, operation_named
+from billing_worker.stripe_gateway.priority import Priority
 from billing_worker.switches.board import SwitchBoard
 
 
@@ -30,7 +31,8 @@ from billing_worker.switches.board import SwitchBoard
 class CallPlan:
     """Everything the call needs, read and committed before the network is touched.
 
-    Shape: `must_prove` says that the key may be forgotten at Stripe: look first whether the call happened.
+    Shape: `must_prove` says that the key may be forgotten at Stripe: look first whether the call happened. `is_first`
+    says that nothing was sent for this intent before.
     """
 
     intent_id: UUID
@@ -42,6 +44,8 @@ class CallPlan:
     generation: int
     created_at: datetime
     must_prove: bool
+    is_first: bool
+    priority: Priority
 
     @property
     def idempotency_key(self) -> str:
@@ -94,6 +98,8 @@ def begin_intent(
         generation=intent.generation,
         created_at=intent.created_at,
         must_prove=now - first_called_at >= KEY_LIFETIME,
+        is_first=intent.attempts == 1 and intent.generation == 1,
+        priority=Priority(intent.priority),
     )
 
 
@@ -107,6 +113,7 @@ def stored_outcome(intent: Intent) -> IntentOutcome:
         decline_code=intent.decline_code,
         detail=intent.detail,
         next_attempt_at=intent.next_attempt_at,
+        never_happened=intent.status is IntentStatus.PENDING and intent.first_called_at is None,
     )
 
 

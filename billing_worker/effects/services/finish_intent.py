@@ -22,7 +22,7 @@ from billing_worker.effects.services.begin_intent import CallPlan, stored_outcom
 from billing_worker.kernel.errors import TerminalError
 from billing_worker.mirror.registry import REGISTRY
 from billing_worker.stripe_gateway.client import Retrieved
-from billing_worker.stripe_gateway.errors import CardDeclined, StripeKeyRejected, StripeRefused
+from billing_worker.stripe_gateway.errors import CardDeclined, StripeKeyRejected, StripeNotFound, StripeRefused
 
 _log = structlog.get_logger(__name__)
 
@@ -106,6 +106,8 @@ def _keep_error(intent: Intent, error: Exception) -> None:
         intent.stripe_id = error.payment_intent_id
     if isinstance(error, StripeKeyRejected):
         intent.error_code = "key_rejected"
+    if isinstance(error, StripeNotFound):
+        intent.error_code = "resource_missing"
 
 
 def _schedule_next(intent: Intent, now: datetime) -> None:

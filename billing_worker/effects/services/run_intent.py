@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from billing_worker.database.unit_of_work import UnitOfWork
@@ -11,7 +12,7 @@ from billing_worker.effects.services.finish_intent import finish_intent, status_
 from billing_worker.effects.services.look_up_intent import Proof, look_up_intent
 from billing_worker.kernel.errors import RetryableError, TerminalError
 from billing_worker.stripe_gateway.client import Retrieved, StripeGateway
-from billing_worker.stripe_gateway.errors import OutcomeUnknown
+from billing_worker.stripe_gateway.errors import OutcomeUnknown, RateLimited, StripeUnavailable
 from billing_worker.switches.board import SwitchBoard
 
 Result = Retrieved | Proof | Exception
@@ -68,6 +69,7 @@ def _call(gateway: StripeGateway, plan: CallPlan) -> Retrieved | Exception:
             path_ids=plan.path_ids,
             api_version=plan.api_version,
             account_id=plan.account_id,
+            priority=plan.priority,
         )
     except (RetryableError, TerminalError) as error:
         return error
@@ -85,4 +87,6 @@ def _store(unit_of_work: UnitOfWork, plan: CallPlan, result: Result, sink: Snaps
         answer = result
         status = IntentStatus.SUCCEEDED if isinstance(result, Retrieved) else status_of_error(result)
     with unit_of_work.transaction() as session:
-        return finish_intent(session, plan, answer, status=status, detail=detail, sink=sink, now=unit_of_work.now())
+        outcome = finish_intent(session, plan, answer, status=status, detail=detail, sink=sink, now=unit_of_work.now())
+    unheard = plan.is_first and isinstance(answer, RateLimited | StripeUnavailable)
+    return replace(outcome, never_happened=True) if unheard and outcome.status is IntentStatus.CALLING else outcome

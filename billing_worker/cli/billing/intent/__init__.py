@@ -1,0 +1,1 @@
+"""What was asked of Stripe: open, parked and finished intents."""

@@ -1,0 +1,87 @@
+"""kill -9 between any two phases of a change leaves one object at Stripe and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from billing_worker.changes.change import Changed
+from billing_worker.changes.door import ChangeDoor
+from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.catalog.services.create_product import create_product
+from billing_worker.effects.services.create_intent import GRACE
+from billing_worker.effects.services.rescue_intents import rescue_intents
+from billing_worker.inbox.services.write_through import write_through
+from billing_worker.kernel.clock import FixedClock
+from billing_worker.routing.table import DISPATCHER
+from billing_worker.runtime.settings import Settings
+from billing_worker.switches.board import SwitchBoard
+from tests.support.changes import POINTS, Victim, open_test_door
+from tests.support.deliveries import drain, rows
+from tests.support.stripe_sandbox import Sandbox, follow, gateway_to, run_sandbox
+
+EXPIRE = text("UPDATE billing_intents SET lease_until = NULL")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One change; `made` lists what it makes at Stripe, `table` is where the mirror keeps it."""
+
+    act: Callable[[ChangeDoor, Sandbox], Changed]
+    made: Callable[[Sandbox], list[str]]
+    table: str
+
+
+def ids(path: str, **params: str) -> Callable[[Sandbox], list[str]]:
+    return lambda sandbox: [str(found["id"]) for found in sandbox.listed(path, **params)]
+
+
+CASES = {
+    "product": Case(lambda door, _: create_product(door, name="Gold"), ids("products"), "products"),
+}
+"""A new change is proved by a line here."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with run_sandbox() as running:
+        yield running
+
+
+@pytest.mark.parametrize("again", ["rescue", "command"])
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("name", CASES)
+def test_kill_9_between_any_two_phases_leaves_one_object_and_one_row(
+    name: str,
+    point: str,
+    again: str,
+    sandbox: Sandbox,
+    settings: Settings,
+    unit_of_work: UnitOfWork,
+    clock: FixedClock,
+    session: Session,
+) -> None:
+    case = CASES[name]
+    follow(clock, sandbox)
+    gateway = gateway_to(sandbox, settings)
+    reached = settings.model_copy(update={"stripe_api_base": sandbox.url})
+    before = case.made(sandbox)
+    Victim(reached, clock).die_at(point, lambda door: case.act(door, sandbox))
+    # A dead worker's lease has run out, and what it left is due.
+    with unit_of_work.transaction() as own:
+        own.execute(EXPIRE)
+    clock.advance(GRACE + timedelta(minutes=1))
+    if again == "rescue" or point == "after_commit":
+        rescue_intents(unit_of_work, gateway, board=SwitchBoard(settings), sink=write_through)
+        drain(unit_of_work, DISPATCHER)
+    else:
+        changed = case.act(open_test_door(settings, unit_of_work, gateway), sandbox)
+        assert changed.is_mirrored
+    [made] = [one for one in case.made(sandbox) if one not in before]
+    assert rows(session, "SELECT status, stripe_id FROM billing_intents") == [("succeeded", made)]
+    assert rows(session, f"SELECT id FROM billing_{case.table}") == [(made,)]  # noqa: S608 - a table of ours
