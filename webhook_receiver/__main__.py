@@ -1,7 +1,7 @@
 """`python -m webhook_receiver`: check, bind BILLING_RECEIVER_HOST:PORT, serve until told to stop.
 
-It belongs behind a proxy that takes in whole requests first (nginx does by default): no WSGI server limits how long a
-body may take to arrive, so as many slow senders as there are threads would keep Stripe waiting.
+Slow senders hold a connection and some memory, never a thread: headers and bodies have their time, and the oldest
+unfinished body gives way to younger ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import psycopg2
 import structlog
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
@@ -22,6 +23,12 @@ from webhook_receiver.start_check import connect
 from webhook_receiver.wsgi import SERVICE
 
 EXIT_REFUSED = 3
+MAX_CONNECTIONS = 4_096
+"""Idle and slow ones included; each costs some kilobytes."""
+
+HEADER_MILLISECONDS = 10_000
+"""For the headers to arrive; nginx keeps its connections to us open for 60 s unless it is told less."""
+
 STOP_MARGIN_SECONDS = 5
 """Beyond WEBHOOK_TIMEOUT: whoever waits for a commit gets an answer before the worker is killed."""
 
@@ -67,14 +74,15 @@ def _check_database(settings: Settings) -> None:
 
 def _server(settings: Settings) -> MPServer:
     return MPServer(
-        "webhook_receiver.wsgi:build",
+        "webhook_receiver.wsgi:build_front",
         factory=True,
         address=settings.billing_receiver_host,
         port=settings.billing_receiver_port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=1,  # one writer gathers everybody's deliveries; a second process would halve its groups
-        blocking_threads=settings.billing_receiver_threads,
+        backlog=MAX_CONNECTIONS,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
         websockets=False,
         workers_kill_timeout=math.ceil(settings.webhook_timeout.total_seconds()) + STOP_MARGIN_SECONDS,
         log_level=LogLevels.error,

@@ -46,11 +46,22 @@ class IntakeMetrics:
             registry=self._registry,
         )  # fmt: skip
 
+    def watch_reading(self, reading: Callable[[], int]) -> None:
+        """Show how many bodies are on their way."""
+        Gauge(
+            "nself_intake_reading_bodies", "Requests whose body has not arrived yet", registry=self._registry
+        ).set_function(reading)
+
     def watch_waiting(self, waiting: Callable[[], int]) -> None:
         """Show how many deliveries wait for a commit."""
         Gauge(
             "nself_intake_waiting_deliveries", "Deliveries that wait for a commit", registry=self._registry
         ).set_function(waiting)
+
+    def count_delivery(self, outcome: str, seconds: float) -> None:
+        """Record one verified delivery and the time until its answer."""
+        self.deliveries.labels(outcome).inc()
+        self.seconds.observe(seconds)
 
     def count_group(self, report: GroupReport) -> None:
         """Record one group."""

@@ -97,13 +97,27 @@ class GroupReport:
 class Ticket:
     """One request's place in the buffer."""
 
-    __slots__ = ("delivery", "done", "error", "stored")
+    __slots__ = ("delivery", "error", "settle", "stored", "waiter")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, settle: Settle, waiter: object) -> None:
         self.delivery = delivery
-        self.done = threading.Event()
+        self.settle = settle
+        self.waiter = waiter
         self.stored: StoredDelivery | None = None
         self.error: NotStoredError | None = None
+
+    def result(self) -> StoredDelivery:
+        """Return the row after the group has been settled.
+
+        Raises: NotStoredError when there is none.
+        """
+        if self.stored is None:
+            raise self.error or WriterStoppedError("the writer ended without an answer")
+        return self.stored
+
+
+Settle = Callable[[Sequence[Ticket]], None]
+"""Called by the writer with those tickets of a group that were submitted with it; must not block or raise."""
 
 
 class GroupCommit:
@@ -122,7 +136,7 @@ class GroupCommit:
         max_waiting: int = MAX_WAITING,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
-        self._timeout_seconds = timeout.total_seconds()
+        self.timeout_seconds = timeout.total_seconds()
         self._on_group = on_group
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
@@ -144,24 +158,18 @@ class GroupCommit:
 
         Raises: NotStoredError when it is not, or when it is not known to be; storing it again does no harm.
         """
-        ticket = self._enqueue(delivery)
-        if not ticket.done.wait(self._timeout_seconds):
-            self._abandon(ticket)
-            raise CommitTimeoutError(f"no commit within {self._timeout_seconds:g} s (WEBHOOK_TIMEOUT)")
-        if ticket.stored is None:
-            raise ticket.error or WriterStoppedError("the writer ended without an answer")
-        return ticket.stored
+        done = threading.Event()
+        ticket = self.submit(delivery, lambda _: done.set())
+        if not done.wait(self.timeout_seconds):
+            raise self.abandon(ticket)
+        return ticket.result()
 
-    def stop(self, timeout: timedelta) -> None:
-        """Take no more deliveries, store those that wait, and end the writer."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-        if self._writer is not None:
-            self._writer.join(timeout.total_seconds())
+    def submit(self, delivery: Delivery, settle: Settle, waiter: object = None) -> Ticket:
+        """Put a delivery into the buffer and return at once; `settle` tells when its group is through.
 
-    def _enqueue(self, delivery: Delivery) -> Ticket:
-        ticket = Ticket(delivery)
+        Raises: NotStoredError when there is no room for it.
+        """
+        ticket = Ticket(delivery, settle, waiter)
         size = len(delivery.body)
         with self._changed:
             self._check_room(size)
@@ -173,21 +181,31 @@ class GroupCommit:
             self._changed.notify()
         return ticket
 
+    def abandon(self, ticket: Ticket) -> CommitTimeoutError:
+        """Take a ticket whose time is up out of the buffer, if no group has it yet, and return the error to answer."""
+        with self._changed:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+                self._waiting_bytes -= len(ticket.delivery.body)
+        return CommitTimeoutError(f"no commit within {self.timeout_seconds:g} s (WEBHOOK_TIMEOUT)")
+
+    def stop(self, timeout: timedelta) -> None:
+        """Take no more deliveries, store those that wait, and end the writer."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._writer is not None:
+            self._writer.join(timeout.total_seconds())
+
     def _check_room(self, size: int) -> None:
         if self._stopping:
             raise WriterStoppedError("this process is stopping")
         if len(self._waiting) >= self._max_waiting or self._waiting_bytes + size > self._max_waiting_bytes:
             raise BufferFullError(f"{len(self._waiting)} deliveries wait already")
         since = self._writing_since
-        if since is not None and time.monotonic() - since > self._timeout_seconds:
+        if since is not None and time.monotonic() - since > self.timeout_seconds:
             # Its own requests have given up; whoever queued behind it would only block a thread of the server.
             raise WriterStalledError("the database has not answered the group before this one")
-
-    def _abandon(self, ticket: Ticket) -> None:
-        with self._changed:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
-                self._waiting_bytes -= len(ticket.delivery.body)
 
     def _write(self) -> None:
         try:
@@ -218,9 +236,7 @@ class GroupCommit:
         except NotStoredError as error:
             failure = error
         finally:
-            for ticket in group:
-                ticket.error = failure
-                ticket.done.set()
+            _settle(group, failure)
             self._on_group(
                 GroupReport(
                     size=len(group),
@@ -257,6 +273,15 @@ class GroupCommit:
             raise DatabaseAwayError(f"not even its bytes can be stored: {_cause(second)}") from second
         stored.update(rows)
         ticket.stored = rows[EventKey(kept.account_id, kept.event_id)]
+
+
+def _settle(group: Sequence[Ticket], failure: NotStoredError | None) -> None:
+    parties: dict[Settle, list[Ticket]] = {}
+    for ticket in group:
+        ticket.error = failure
+        parties.setdefault(ticket.settle, []).append(ticket)
+    for settle, tickets in parties.items():
+        settle(tickets)
 
 
 class _Link:

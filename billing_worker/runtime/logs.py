@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -51,6 +54,42 @@ def configure_logs(*, level: str, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_handler(logging.StreamHandler(sys.stderr), shared, renderer)]
     root.setLevel(level.upper())
+
+
+class LineLog:
+    """Writes routine JSON lines by the handful: the same fields and masks as structlog's, at a tenth of their price.
+
+    Shape: `later` runs a callable soon on the writer's own thread; lines until then go out in one write. Without it
+    each line goes out at once. At a terminal people read structlog's own form.
+    """
+
+    def __init__(self, service: str, *, later: Callable[[Callable[[], None]], object] | None = None) -> None:
+        self._tail = f', "level": "info", "service": {json.dumps(service)}, "timestamp": "'
+        self._later = later
+        self._lines: list[str] = []
+        self._is_terminal = sys.stderr.isatty()
+        self._logger = structlog.get_logger(service)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log one event."""
+        if self._is_terminal:
+            self._logger.info(event, **fields)
+            return
+        if not logging.getLogger().isEnabledFor(logging.INFO):
+            return
+        text = mask(json.dumps({**fields, "event": event}, default=repr))
+        moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        self._lines.append(f'{text[:-1]}{self._tail}{moment}"}}\n')
+        if self._later is None:
+            self.flush()
+        elif len(self._lines) == 1:
+            self._later(self.flush)
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        lines, self._lines = self._lines, []
+        sys.stderr.write("".join(lines))
+        sys.stderr.flush()
 
 
 def _handler(handler: logging.Handler, shared: list[Any], renderer: Any) -> logging.Handler:  # noqa: ANN401 - structlog
