@@ -154,7 +154,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "list": "list subscriptions",
             "preview-change": "show what a change of price would cost",
             "prorations": "show a subscription's prorations",
-            "rebuild-state": "build a subscription again from its events",
             "recalculate": "compute a subscription's prorations again",
             "show": "show a subscription",
             "show-config": "show a subscription's settings",

@@ -124,7 +124,7 @@ def test_an_id_is_one_object_or_refused(engine: Engine, session: Session, unit_o
     own, connected = (event("customer.created", customer(), event_id=f"evt_{n}") for n in range(2))
     widget = event("widget.made", {"id": "wid_1", "object": "widget"})
     store(engine, [own, {**connected, "account": "acct_1"}, widget], unit_of_work.now())
-    with pytest.raises(SeveralObjectsError, match="acct_1.*--account"):
+    with pytest.raises(SeveralObjectsError, match=r"acct_1.*--account"):
         get_object_key(session, "cus_1")
     assert get_object_key(session, "cus_1", account_id="acct_1") == "acct_1/customer/cus_1"
     assert get_object_key(session, "cus_1", account_id="") == "/customer/cus_1"

@@ -1,0 +1,1 @@
+"""Invoices: what was asked for, and its history."""

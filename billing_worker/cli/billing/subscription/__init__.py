@@ -1,0 +1,1 @@
+"""Subscriptions: what customers have, and its history."""
