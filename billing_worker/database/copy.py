@@ -29,12 +29,26 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterab
     if count == 0:
         return 0
     buffer.seek(0)
+    _copy(session, table, columns, buffer)
+    return count
+
+
+def copy_text(session: Session, table: str, columns: Sequence[str], lines: str) -> None:
+    """Write rows that are already lines of COPY's text format; `escape` makes a text safe in it."""
+    _copy(session, table, columns, io.StringIO(lines))
+
+
+def escape(value: str) -> str:
+    """Escape what COPY's text format would read as its own."""
+    return value.translate(_ESCAPES)
+
+
+def _copy(session: Session, table: str, columns: Sequence[str], buffer: io.StringIO) -> None:
     statement = SQL("COPY {} ({}) FROM STDIN").format(
         Identifier("billing", table), SQL(", ").join(Identifier(column) for column in columns)
     )
     with _cursor(session) as cursor:
         cursor.copy_expert(statement, buffer)
-    return count
 
 
 def _cursor(session: Session) -> psycopg2_cursor:

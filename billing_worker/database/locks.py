@@ -16,9 +16,17 @@ class LockClass(IntEnum):
     USAGE_AGGREGATION = 0x6E56
     RECONCILIATION = 0x6E57
     EFFECTS = 0x6E58
+    USAGE_FREEZE = 0x6E59
+    """Shared by whoever records usage, exclusive for whoever freezes a period."""
 
 
 def try_lock(session: Session, lock_class: LockClass, number: int) -> bool:
     """Take a lock until the transaction ends, or say at once that somebody else has it."""
     statement = text("SELECT pg_try_advisory_xact_lock(:lock_class, :number)")
     return bool(session.execute(statement, {"lock_class": int(lock_class), "number": number}).scalar_one())
+
+
+def share_lock(session: Session, lock_class: LockClass, number: int) -> None:
+    """Wait until nobody holds a lock exclusively, and keep it shared until the transaction ends."""
+    statement = text("SELECT pg_advisory_xact_lock_shared(:lock_class, :number)")
+    session.execute(statement, {"lock_class": int(lock_class), "number": number})

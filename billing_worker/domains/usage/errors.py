@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from billing_worker.kernel.errors import InvalidValueError, RefusedError, TerminalError
+from billing_worker.kernel.errors import InvalidValueError, NotFoundError, RefusedError, TerminalError
 
 
 class UsageError(TerminalError):
@@ -18,6 +18,24 @@ class UnknownMetricError(UsageError, InvalidValueError):
         self.metric = metric
         self.known = tuple(sorted(known))
         super().__init__(f"unknown metric {metric!r}; known metrics: {', '.join(self.known)}")
+
+
+class UnknownUserError(UsageError, NotFoundError):
+    """The user is not in auth.users."""
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+        super().__init__(f"unknown user {user_id!r}: auth.users has no such id; nself db query shows the users it has")
+
+
+class MissingKeyError(UsageError, InvalidValueError):
+    """A record without idempotency key: a retry would count it again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "idempotency_key: a record needs one, so that a retry counts once; for example order-1042-item-3 "
+            "(USAGE_ALLOW_KEYLESS=true takes records without)"
+        )
 
 
 class InvalidUsageError(UsageError, InvalidValueError):

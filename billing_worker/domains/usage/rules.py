@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from billing_worker.domains.usage.errors import InvalidUsageError, UnknownMetricError, UsageError
@@ -23,6 +24,9 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 
 VALUE_MAX = 2**63 - 1
 TEXT_MAX = 255
+
+DIGEST_LENGTH = 32
+"""Half of SHA-256 in hexadecimal: two different keys meet once in 2**64, and a row of a key stays small."""
 
 _KINDS = {Level.MONTHLY: PeriodKind.MONTH, Level.DAILY: PeriodKind.DAY, Level.HOURLY: PeriodKind.HOUR}
 
@@ -64,14 +68,17 @@ class MetricCatalog:
         """Return how a metric is measured; one that left the catalogue is still summed, so its past stays readable."""
         return self._metrics[name].formula if name in self._metrics else Formula.SUM
 
+    def needs_unique_key(self, name: str) -> bool:
+        """Say whether a known metric counts different keys."""
+        return self._metrics[name].formula is Formula.UNIQUE
+
     def of_formula(self, formula: Formula) -> list[str]:
         """Name the metrics of one formula."""
         return [metric.name for metric in self if metric.formula is formula]
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRecord:
-    """One use of a metric by a user.
+class UsageRecord(NamedTuple):
+    """One use of a metric by a user; a tuple, because intake makes one for each record of a batch.
 
     Shape: `created_at` is when the use happened, aware (default: when it is recorded); `unique_key` is what a unique
     metric counts, and only such a metric has one.
@@ -113,52 +120,80 @@ class SlotBucket:
 
 
 def check_record(record: UsageRecord, catalog: MetricCatalog, now: datetime) -> UsageError | None:
-    """Return what is wrong with a record, or None."""
-    if record.metric_type not in catalog:
-        return UnknownMetricError(record.metric_type, (metric.name for metric in catalog))
-    for field in ("user_id", "unique_key", "idempotency_key"):
-        problem = _text_problem(getattr(record, field))
-        if problem:
-            return InvalidUsageError(field, problem)
-    if isinstance(record.value, bool) or not isinstance(record.value, int):
-        return InvalidUsageError("value", f"Invalid integer: {record.value}; usage counts whole units, for example 2")
-    if not 0 <= record.value <= VALUE_MAX:
-        return InvalidUsageError("value", f"{record.value} is not between 0 and {VALUE_MAX}; for example 2")
-    if (record.unique_key is not None) != (catalog.get(record.metric_type).formula is Formula.UNIQUE):
-        return InvalidUsageError("unique_key", "a unique metric needs one, every other metric has none")
-    return _time_error(record.created_at, now)
+    """Return what is wrong with a record, or None.
+
+    Order: an unknown metric is told only of a record that is right otherwise, so that such a record can be held.
+    """
+    return (
+        _find_text_error(record)
+        or _find_value_error(record.value)
+        or (_find_time_error(record.created_at, now) if record.created_at is not None else None)
+        or _find_metric_error(record, catalog)
+    )
 
 
-def _text_problem(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not value or len(value) > TEXT_MAX or not value.isprintable():
-        return f"{value[:40]!r} must be 1 to {TEXT_MAX} printable characters; for example user123"
+def _find_text_error(record: UsageRecord) -> UsageError | None:
+    user_id, metric, _, _, unique_key, idempotency_key = record
+    if not _is_text(user_id):
+        return _text_error("user_id", user_id, "user123")
+    if not _is_text(metric):
+        return _text_error("metric", metric, "api_calls")
+    if idempotency_key is not None and not _is_text(idempotency_key):
+        return _text_error("idempotency_key", idempotency_key, "order-1042-item-3")
+    if unique_key is not None and not _is_text(unique_key):
+        return _text_error("unique_key", unique_key, "visitor-17")
     return None
 
 
-def _time_error(created_at: datetime | None, now: datetime) -> UsageError | None:
-    if created_at is None:
-        return None
+def _find_value_error(value: int) -> UsageError | None:
+    if type(value) is not int:  # a boolean is one for isinstance
+        return InvalidUsageError("value", f"Invalid integer: {value}; usage counts whole units, for example 2")
+    if not 0 <= value <= VALUE_MAX:
+        return InvalidUsageError("value", f"{str(value)[:40]} is not between 0 and {VALUE_MAX}; for example 2")
+    return None
+
+
+def _find_metric_error(record: UsageRecord, catalog: MetricCatalog) -> UsageError | None:
+    if record.metric_type not in catalog:
+        return UnknownMetricError(record.metric_type, (known.name for known in catalog))
+    if (record.unique_key is not None) != catalog.needs_unique_key(record.metric_type):
+        return InvalidUsageError("unique_key", "a unique metric needs one, every other metric has none")
+    return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TEXT_MAX and value.isprintable()
+
+
+def _text_error(field: str, value: object, example: str) -> UsageError:
+    shown = repr(value)[:40]
+    return InvalidUsageError(field, f"{shown} must be 1 to {TEXT_MAX} printable characters; for example {example}")
+
+
+def _find_time_error(created_at: datetime, now: datetime) -> UsageError | None:
     if created_at.tzinfo is None:
         return InvalidUsageError("created_at", f"{created_at} has no time zone; write for example 2026-01-15T12:00:00Z")
     if not EARLIEST <= created_at <= now + FUTURE_TOLERANCE:
         return InvalidUsageError(
-            "created_at", f"{created_at.isoformat()} is before 2000 or over five minutes in the future"
+            "created_at",
+            f"{created_at.isoformat()} is before 2000 or over five minutes in the future; "
+            f"now is {now.isoformat(timespec='seconds')}",
         )
     return None
 
 
-def key_digest(idempotency_key: str) -> bytes:
-    """Hash an idempotency key to a fixed length."""
-    return hashlib.sha256(idempotency_key.encode()).digest()
+def key_digest(scope: str, idempotency_key: str) -> str:
+    """Hash an idempotency key to 128 bits in hexadecimal; keys of different scopes do not meet."""
+    told = f"{scope}\x00{idempotency_key}" if scope else idempotency_key
+    return sha256(told.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def payload_hash(record: UsageRecord) -> bytes:
+def payload_hash(record: UsageRecord) -> str:
     """Hash what a record says, as it was sent: a time left out stays left out, so a later retry is the same record."""
-    created_at = record.created_at.astimezone(UTC).isoformat() if record.created_at else ""
-    parts = (record.user_id, record.metric_type, str(record.value), record.unique_key or "", created_at)
-    return hashlib.sha256("\x00".join(parts).encode()).digest()
+    user_id, metric, value, created_at, unique_key, _ = record
+    at = created_at.astimezone(UTC).isoformat() if created_at else ""
+    told = f"{user_id}\x00{metric}\x00{value}\x00{unique_key or ''}\x00{at}"
+    return sha256(told.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def bucket_start(level: Level, slot: datetime, zone: ZoneInfo) -> datetime:

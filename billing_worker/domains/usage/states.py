@@ -34,3 +34,19 @@ class Level(StrEnum):
 
 ROLLUPS = (Level.HOURLY, Level.DAILY, Level.MONTHLY)
 """The order in which every transaction locks rollup rows."""
+
+
+class Unknown(StrEnum):
+    """What happens to usage of a user or metric that is not known."""
+
+    REFUSE = "refuse"
+    HOLD = "hold"
+
+
+class HeldReason(StrEnum):
+    """Why a record that was taken in does not count yet."""
+
+    UNKNOWN_USER = "unknown_user"
+    UNKNOWN_METRIC = "unknown_metric"
+    KEY_CONFLICT = "key_conflict"
+    REFUSED = "refused"

@@ -87,7 +87,7 @@ def empty(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(
             text(
-                "TRUNCATE billing_usage, billing_usage_batches, billing_usage_keys, billing_usage_hourly, "
+                "TRUNCATE billing_usage, billing_usage_batches, billing_usage_claims, billing_usage_hourly, "
                 "billing_usage_daily, billing_usage_monthly, billing_dirty_marks"
             )
         )

@@ -138,7 +138,7 @@ def test_a_key_is_free_again_when_its_transaction_fails(
     with contextlib.suppress(CrashError), unit_of_work.transaction() as doomed:
         assert record_usage(doomed, [one], metrics=metrics, source="test", now=NOW).accepted == 1
         raise CrashError
-    assert count(session, "billing_usage_keys") == 0
+    assert count(session, "billing_usage_claims") == 0
     assert record(one).accepted == 1
     assert count(session, "billing_usage") == 1
 

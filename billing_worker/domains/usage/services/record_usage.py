@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
 from sqlalchemy.orm import Session
 
-from billing_worker.database.copy import copy_rows
-from billing_worker.domains.usage.errors import UsageError, UsageKeyConflictError
-from billing_worker.domains.usage.queries import intake
-from billing_worker.domains.usage.rules import MetricCatalog, UsageRecord, check_record, key_digest, payload_hash
-
-_log = structlog.get_logger(__name__)
-
-_COLUMNS = (
-    "batch_id",
-    "user_id",
-    "metric_type",
-    "value",
-    "unique_key",
-    "created_at",
-    "recorded_at",
-    "idempotency_key",
-)
+from billing_worker.domains.usage.errors import UsageError
+from billing_worker.domains.usage.intake import SortedCall, sort_records
+from billing_worker.domains.usage.queries import intake, users
+from billing_worker.domains.usage.queries.intake import Question
+from billing_worker.domains.usage.rules import MetricCatalog, UsageRecord
+from billing_worker.domains.usage.states import HeldReason, Unknown
+from billing_worker.domains.usage.written import WrittenCall, log_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +27,18 @@ class RefusedRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecordOutcome:
-    """What became of a call's records; `batch_id` is None when none was new."""
+    """What became of a call's records.
+
+    Shape: `batch_id` is None when nothing new was accepted; `accepted` counts held records and adjustments too;
+    `duplicate_indexes` and `held` name records by their position in the call.
+    """
 
     batch_id: int | None
     accepted: int
     duplicates: int
     refused: tuple[RefusedRecord, ...]
-
-
-@dataclass
-class _Sorted:
-    """The records of a call, told apart before any row is written."""
-
-    refused: list[RefusedRecord] = field(default_factory=list)
-    plain: list[UsageRecord] = field(default_factory=list)
-    keyed: dict[bytes, tuple[int, UsageRecord]] = field(default_factory=dict)
-    duplicates: int = 0
+    duplicate_indexes: frozenset[int] = frozenset()
+    held: tuple[tuple[int, HeldReason], ...] = ()
 
 
 def record_usage(
@@ -64,68 +49,59 @@ def record_usage(
     source: str,
     now: datetime,
     scope: str = "",
+    unknown: Unknown = Unknown.REFUSE,
+    used_at: Sequence[datetime] | None = None,
 ) -> RecordOutcome:
     """Store the records that are right and new; a bad one is refused by itself and takes no other with it.
 
+    Shape: `used_at` are the times of records that say none themselves (default: now).
     Idempotent by: `idempotency_key` within `scope`, committed with the record, never before it.
-    Locks: key rows in digest order; a call with a key that another call is just writing waits for its end.
+    Locks: keys in the order of their digests; a call with a key that another one is just writing waits for its end.
     """
-    call = _sort_out(records, metrics, now)
-    duplicates = call.duplicates
-    fresh = intake.claim_keys(
-        session,
-        scope=scope,
-        keys={digest: payload_hash(record) for digest, (_, record) in call.keyed.items()},
-        now=now,
+    call = sort_records(records, metrics=metrics, unknown=unknown, now=now)
+    call.drop_unknown_users(users.find_unknown_users(session, call.users()), unknown)
+    call.claim_keys(scope)
+    batch_id = _store(session, call, source=source, now=now, used_at=used_at) if call.taken else None
+    return RecordOutcome(
+        batch_id=batch_id if call.taken else None,
+        accepted=len(call.taken),
+        duplicates=len(call.duplicates),
+        refused=tuple(RefusedRecord(index, call.refused[index]) for index in sorted(call.refused)),
+        duplicate_indexes=frozenset(call.duplicates),
+        held=tuple(sorted(call.held.items())),
     )
-    known = intake.find_key_payloads(session, scope=scope, digests=[one for one in call.keyed if one not in fresh])
-    for digest, hashed in known.items():
-        index, record = call.keyed[digest]
-        if hashed == payload_hash(record):
-            duplicates += 1
-        else:
-            call.refused.append(RefusedRecord(index, UsageKeyConflictError(record.idempotency_key or "")))
-    accepted = call.plain + [record for digest, (_, record) in call.keyed.items() if digest in fresh]
-    batch_id = _store(session, accepted, source=source, now=now) if accepted else None
-    refused = tuple(sorted(call.refused, key=lambda one: one.index))
-    _log.info(
-        "usage_recorded",
-        source=source,
-        batch_id=batch_id,
-        accepted=len(accepted),
-        duplicates=duplicates,
-        refused=len(refused),
-    )
-    return RecordOutcome(batch_id, len(accepted), duplicates, refused)
 
 
-def _sort_out(records: Sequence[UsageRecord], metrics: MetricCatalog, now: datetime) -> _Sorted:
-    call = _Sorted()
-    for index, record in enumerate(records):
-        error = check_record(record, metrics, now)
-        if error:
-            call.refused.append(RefusedRecord(index, error))
-        elif record.idempotency_key is None:
-            call.plain.append(record)
-        else:
-            position, first = call.keyed.setdefault(key_digest(record.idempotency_key), (index, record))
-            if position == index:
-                continue
-            if payload_hash(first) == payload_hash(record):
-                call.duplicates += 1
-            else:
-                call.refused.append(RefusedRecord(index, UsageKeyConflictError(record.idempotency_key)))
-    return call
-
-
-def _store(session: Session, records: Sequence[UsageRecord], *, source: str, now: datetime) -> int:
-    times = [record.created_at or now for record in records]
-    batch_id = intake.insert_batch(
-        session, source=source, record_count=len(records), first_at=min(times), last_at=max(times), now=now
-    )
-    rows = (
-        (batch_id, one.user_id, one.metric_type, one.value, one.unique_key, used_at, now, one.idempotency_key)
-        for one, used_at in zip(records, times, strict=True)
-    )
-    copy_rows(session, "billing_usage", _COLUMNS, rows)
-    return batch_id
+def _store(
+    session: Session, call: SortedCall, *, source: str, now: datetime, used_at: Sequence[datetime] | None
+) -> int:
+    numbers = intake.allocate_numbers(session, len(call.taken))
+    claims = {digest: claim.payload_hash for digest, claim in call.claims.items()}
+    call.settle_claims(intake.claim_digests(session, claims, batch_id=numbers.batch_id, now=now))
+    if not call.taken:
+        return numbers.batch_id
+    written = WrittenCall.of(call, numbers, source=source, now=now, used_at=used_at)
+    late = {
+        index: Question(call.records[index].user_id, call.records[index].metric_type, written.times[index])
+        for index in call.taken
+        if written.times[index] != now and index not in call.held
+    }
+    if late:
+        written.frozen = intake.find_frozen_periods(session, late)
+    lines = written.usage_lines()
+    if written.counted:
+        times = [written.times[index] for index in written.counted]
+        intake.insert_batch(
+            session,
+            batch_id=numbers.batch_id,
+            source=source,
+            record_count=len(times),
+            first_at=min(times),
+            last_at=max(times),
+            now=now,
+        )
+        intake.copy_usage(session, lines)
+    intake.insert_held(session, written.held_rows())
+    intake.insert_adjustments(session, written.adjustment_rows())
+    log_call(written)
+    return numbers.batch_id
