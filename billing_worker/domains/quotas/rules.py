@@ -14,6 +14,9 @@ from billing_worker.kernel.periods import Period, PeriodKind, billing_period_con
 
 KINDS = (PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH, PeriodKind.BILLING)
 LIMIT_MAX = 2**63 - 1
+UNITS_MAX = 10**12
+"""One check takes so much at most, far below where numbers of Redis's scripts stop being exact."""
+
 ALERT_AT = (80, 100)
 ALERT_MAX = 1000
 NEAR_PERCENT = 80
@@ -121,6 +124,15 @@ def check_terms(terms: QuotaTerms) -> None:
     check_thresholds(terms.alert_at_percent)
     if (terms.kind is PeriodKind.BILLING) != (terms.anchor is not None):
         raise InvalidQuotaError("period", "a billing period, and only that, has an anchor")
+
+
+def check_units(units: int) -> None:
+    """Refuse a number of units that nobody can take.
+
+    Raises: InvalidQuotaError.
+    """
+    if not 1 <= units <= UNITS_MAX:
+        raise InvalidQuotaError("units", f"{units} is not a whole number from 1 to {UNITS_MAX}; for example 1")
 
 
 def check_thresholds(percents: Sequence[int]) -> None:

@@ -187,3 +187,15 @@ def find_last_end(session: Session, quota_id: int) -> datetime | None:
     statement = text("SELECT max(period_end) FROM billing.billing_quota_periods WHERE quota_id = :quota_id")
     found: datetime | None = session.execute(statement, {"quota_id": quota_id}).scalar_one()
     return found
+
+
+def lock_quotas(session: Session, quota_ids: Sequence[int]) -> None:
+    """Lock some quotas in order."""
+    statement = text("SELECT id FROM billing.billing_quotas WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+    session.execute(statement, {"ids": list(quota_ids)})
+
+
+def get_period(session: Session, period_id: int) -> QuotaPeriod:
+    """Return a period, open or closed; the caller knows that it exists."""
+    [found] = _list_periods(session, "WHERE p.id = :period_id", period_id=period_id)
+    return found

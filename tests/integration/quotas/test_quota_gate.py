@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.quotas.gate import Decision, QuotaGate
+from billing_worker.domains.quotas.lease_store import LeaseStore, connect
+from billing_worker.domains.quotas.services.settle_expired_leases import SettlementReport, settle_expired_leases
+from billing_worker.domains.quotas.states import DecidedBy, Reason
+from billing_worker.domains.usage.rules import MetricCatalog
+from billing_worker.kernel.clock import FixedClock
+from tests.integration.quotas.conftest import UTC_ZONE, ReadPeriods, SetQuota, Use
+
+CALLERS = 200
+HOSTS = 4
+NOWHERE = "redis://127.0.0.1:1/0"
+
+OpenGate = Callable[..., QuotaGate]
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[LeaseStore]:
+    client = connect(redis_url)
+    yield LeaseStore(client)
+    client.close()
+
+
+@pytest.fixture
+def open_gate(unit_of_work: UnitOfWork, store: LeaseStore, metrics: MetricCatalog, clock: FixedClock) -> OpenGate:
+    """Open the gate of a process; its own clock is the database's."""
+
+    def opener(reaches: LeaseStore = store) -> QuotaGate:
+        return QuotaGate(
+            unit_of_work,
+            reaches,
+            metrics=metrics,
+            zone=UTC_ZONE,
+            enforcing=True,
+            clock=lambda: clock.now().timestamp(),
+        )
+
+    return opener
+
+
+@pytest.fixture
+def settle(unit_of_work: UnitOfWork, store: LeaseStore) -> Callable[[], SettlementReport]:
+    return lambda: settle_expired_leases(unit_of_work, store, enforcing=True)
+
+
+def grants(gate: QuotaGate, units: int = 1, *, most: int = 100_000) -> int:
+    """Check until refused, and count what was granted."""
+    granted = 0
+    while granted < most and gate.check("user123", "api_calls", units).allowed:
+        granted += units
+    return granted
+
+
+def spent(engine: Engine) -> tuple[int, int]:
+    """Read units spent, and units still held by leases."""
+    with engine.connect() as connection:
+        held = connection.execute(
+            text("SELECT coalesce(sum(units), 0) FROM billing_quota_leases WHERE returned_at IS NULL")
+        ).scalar_one()
+        return connection.execute(text("SELECT sum(spent_value) FROM billing_quota_periods")).scalar_one(), held
+
+
+def test_redis_spends_what_postgresql_has_leased_and_not_one_more(
+    set_terms: SetQuota, open_gate: OpenGate, engine: Engine, redis: Redis
+) -> None:
+    set_terms(1000)
+    gate = open_gate()
+    first = gate.check("user123", "api_calls")
+    assert (first.allowed, first.decided_by, first.remaining, first.limit) == (True, DecidedBy.POSTGRESQL, 999, 1000)
+    second = gate.check("user123", "api_calls", 4)
+    assert (second.allowed, second.decided_by, second.remaining) == (True, DecidedBy.REDIS, 995)
+    assert redis.keys() == [b"billing:quota:user123"]
+    assert spent(engine) == (1, 124)
+    assert 5 + grants(gate) == 1000
+    assert spent(engine) == (1000, 0)
+    refused = gate.check("user123", "api_calls")
+    assert (refused.allowed, refused.reason, refused.remaining) == (False, Reason.USED_UP, 0)
+    assert gate.check("user124", "api_calls") == Decision(True, Reason.NO_QUOTA, DecidedBy.POSTGRESQL)
+
+
+@contextmanager
+def flushing(redis: Redis) -> Iterator[threading.Event]:
+    """Empty Redis again and again, until the end of the block."""
+    over, flushed = threading.Event(), threading.Event()
+
+    def flush() -> None:
+        while not over.wait(0.003):
+            redis.flushdb()
+            flushed.set()
+
+    thread = threading.Thread(target=flush)
+    thread.start()
+    try:
+        yield flushed
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_two_hundred_callers_while_redis_is_flushed_oversell_nothing(
+    set_terms: SetQuota,
+    open_gate: OpenGate,
+    engine: Engine,
+    redis: Redis,
+    clock: FixedClock,
+    settle: Callable[[], SettlementReport],
+) -> None:
+    limit = 4000
+    set_terms(limit)
+    gates = [open_gate() for _ in range(HOSTS)]
+    barrier = threading.Barrier(CALLERS)
+
+    def call(number: int) -> int:
+        barrier.wait()
+        return sum(gates[number % HOSTS].check("user123", "api_calls").allowed for _ in range(30))
+
+    with ThreadPoolExecutor(CALLERS) as callers, flushing(redis) as flushed:
+        granted = sum(callers.map(call, range(CALLERS)))
+        assert flushed.is_set()
+    assert granted <= limit
+    clock.advance(timedelta(seconds=40))
+    for gate in gates:
+        gate.report()
+    settle()
+    assert spent(engine) == (granted, 0)
+    assert granted + sum(grants(gate) for gate in gates) == limit
+    assert spent(engine) == (limit, 0)
+
+
+def test_a_flush_refuses_no_more_than_one_lease_and_only_until_it_expires(
+    set_terms: SetQuota, open_gate: OpenGate, engine: Engine, redis: Redis, clock: FixedClock
+) -> None:
+    set_terms(1000)
+    here, there = open_gate(), open_gate()
+    assert grants(here, most=50) == 50
+    assert grants(there, most=10) == 10
+    [(leased,)] = [(held,) for _, held in [spent(engine)]]
+    redis.flushdb()
+    refused_at = 60 + grants(here)
+    assert 1000 - leased <= refused_at <= 1000
+    clock.advance(timedelta(seconds=33))
+    there.report()
+    assert refused_at + grants(here) == 1000
+    assert spent(engine) == (1000, 0)
+
+
+def test_a_killed_process_and_a_flush_together_count_the_whole_lease(
+    set_terms: SetQuota,
+    open_gate: OpenGate,
+    engine: Engine,
+    redis: Redis,
+    clock: FixedClock,
+    settle: Callable[[], SettlementReport],
+) -> None:
+    set_terms(1000)
+    assert grants(open_gate(), most=10) == 10
+    redis.flushdb()
+    clock.advance(timedelta(seconds=40))
+    assert settle() == SettlementReport(0, 0, 0)
+    clock.advance(timedelta(minutes=2))
+    assert settle() == SettlementReport(1, 1, 0)
+    assert spent(engine) == (1 + 124, 0)
+
+
+def test_a_killed_process_alone_loses_nothing(
+    set_terms: SetQuota,
+    open_gate: OpenGate,
+    engine: Engine,
+    clock: FixedClock,
+    settle: Callable[[], SettlementReport],
+) -> None:
+    set_terms(1000)
+    assert grants(open_gate(), most=10) == 10
+    clock.advance(timedelta(seconds=31))
+    assert settle() == SettlementReport(1, 0, 0)
+    assert spent(engine) == (10, 0)
+
+
+def test_without_redis_postgresql_decides(set_terms: SetQuota, open_gate: OpenGate, engine: Engine) -> None:
+    set_terms(40)
+    away = connect(NOWHERE)
+    gate = open_gate(LeaseStore(away))
+    assert grants(gate, 3) == 39
+    assert grants(gate) == 1
+    assert spent(engine) == (40, 0)
+    away.close()
+
+
+def test_what_is_recorded_settles_what_was_granted(
+    set_terms: SetQuota, use: Use, open_gate: OpenGate, read_periods: ReadPeriods, engine: Engine
+) -> None:
+    set_terms(60)
+    use(10)
+    gate = open_gate()
+    assert grants(gate, most=20) == 20
+    use(20)
+    assert [row[4] for row in read_periods()] == [30]
+    assert spent(engine) == (20, 0)
+    assert grants(gate) == 30
+    assert gate.check("user123", "api_calls").remaining == 0
+    use(30)
+    assert grants(gate) == 0
+    use(7)
+    assert read_periods()[0][4:7] == (67, "open", True)
