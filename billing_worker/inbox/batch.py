@@ -24,6 +24,7 @@ from billing_worker.inbox.finish import (
     unpark,
 )
 from billing_worker.inbox.fold import Fold, fold_events
+from billing_worker.inbox.queue import hold_objects
 from billing_worker.inbox.states import EventStatus
 from billing_worker.kernel.events import DirtyDraft, Reactions, Snapshot
 from billing_worker.mirror.apply import MirrorRow, apply_rows
@@ -184,6 +185,8 @@ def _park(session: Session, fold: Fold, work: _Work, lane: int, now: datetime) -
             unpark(session, [key])
         else:
             park_for_backoff(session, event, lane, now, attempts=event.attempts + 1, detail=detail)
+    # Their events were claimed and not applied: they come back when the object is no longer parked.
+    hold_objects(session, lane, work.broken.keys() | fold.ambiguous.keys())
 
 
 def _report(work: _Work) -> BatchReport:

@@ -71,7 +71,7 @@ def read_event(claimed: ClaimedEvent) -> ReadEvent | None:
     return ReadEvent(claimed, kind, snapshot, previous, kind.promote(snapshot))
 
 
-def read_body(kind: ObjectType, body: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def read_body(kind: ObjectType, body: str | bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return snapshot and previous_attributes of a stored body, normalised.
 
     Raises: ShapeError when the body is not an event with an object in it.

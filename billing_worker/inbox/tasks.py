@@ -8,10 +8,11 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from billing_worker.inbox.queries import count_parked_for_fetch
+from billing_worker.inbox.queue import list_due_lanes
 from billing_worker.inbox.services.certify_events import certify_events
 from billing_worker.inbox.services.drain_lane import drain_lane
 from billing_worker.inbox.services.fetch_parked import fetch_parked
-from billing_worker.inbox.services.rescue_lanes import list_due_lanes, rescue_lanes
+from billing_worker.inbox.services.rescue_lanes import rescue_lanes
 from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe

@@ -1,4 +1,4 @@
-"""The lanes' queue: which events wait, apart from the events; objects whose events were taken out of it while parked."""
+"""The lanes' queue of waiting events, and which objects had theirs taken out of it while parked."""
 
 from alembic import op
 

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.intake import read_delivery
+from billing_worker.inbox.queue import list_due_lanes
 from billing_worker.inbox.services.drain_lane import drain_lane
-from billing_worker.inbox.services.rescue_lanes import list_due_lanes
 from billing_worker.inbox.services.store_deliveries import StoredDelivery, store_deliveries
 from billing_worker.kernel.events import DirtyDraft, EffectDraft, EventView, Reactions, Snapshot
 

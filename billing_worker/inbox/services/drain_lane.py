@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -15,21 +15,25 @@ from billing_worker.database.locks import LockClass, try_lock
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.batch import BatchReport, apply_batch
 from billing_worker.inbox.claim import (
+    Claim,
     ClaimedEvent,
     LaneState,
     claim_events,
     close_batch,
-    is_lane_due,
     read_lane,
     record_batch,
+    settled_through,
 )
 from billing_worker.inbox.isolate import give_up_batch, is_crash_looping
+from billing_worker.inbox.queue import hold_objects, is_lane_due, release_held
 from billing_worker.kernel.events import Reactions
 
 FAIR_SECONDS = 5.0
 """A drain gives its consumer back after five seconds, so that a loud lane cannot starve the quiet ones."""
 
 BATCH_TIMEOUT = timedelta(seconds=60)
+
+NOTHING = Claim(events=[], held_keys=frozenset(), positions=0, last_position=0)
 
 _log = structlog.get_logger(__name__)
 
@@ -66,22 +70,23 @@ def drain_lane(
     deadline = time.monotonic() + FAIR_SECONDS
     clear_mark(lane)
     while True:
-        drained = _drain_batch(unit_of_work, reactions, report, lane=lane, batch_size=batch_size)
+        is_full = _drain_batch(unit_of_work, reactions, report, lane=lane, batch_size=batch_size)
         if report.busy:
             return report
-        if not drained or time.monotonic() >= deadline:
-            with unit_of_work.transaction() as session:
-                # Whoever found the lane taken has gone away by now: what they saw must be seen here.
-                report.again = is_lane_due(session, lane, unit_of_work.now())
-            if drained or not report.again or time.monotonic() >= deadline:
-                return report
+        if is_full and time.monotonic() < deadline:
+            continue
+        with unit_of_work.transaction() as session:
+            # Whoever found the lane taken has gone away by now: what they saw must be seen here.
+            report.again = is_lane_due(session, lane, unit_of_work.now())
+        if not report.again or time.monotonic() >= deadline:
+            return report
 
 
 def _drain_batch(
     unit_of_work: UnitOfWork, reactions: Reactions, report: DrainReport, *, lane: int, batch_size: int
 ) -> bool:
-    """Apply one batch and say whether there was one."""
-    claimed: list[ClaimedEvent] = []
+    """Apply one batch and say whether it was full, so that more is likely to wait."""
+    claim = NOTHING
     started = time.perf_counter()
     try:
         with unit_of_work.transaction(statement_timeout=BATCH_TIMEOUT) as session:
@@ -91,29 +96,47 @@ def _drain_batch(
             state = read_lane(session, lane)
             size = _batch_size(state, batch_size)
             now = unit_of_work.now()
-            claimed = claim_events(session, lane, size=size, now=now)
-            if not claimed:
-                _forget_unfinished(session, state, lane)
-                return False
-            crashes = _crashes(state, claimed)
-            if is_crash_looping(session, claimed, crashes, now):
-                close_batch(session, lane, next_size=0)
+            release_held(session, lane, now)
+            claim = claim_events(session, lane, after=state.taken_through, size=size, now=now)
+            hold_objects(session, lane, claim.held_keys)
+            through = settled_through(state, claim, size=size)
+            if not claim.events:
+                _pass_over(session, state, claim, lane, through)
+                return claim.positions >= size
+            crashes = _crashes(state, claim.events)
+            if is_crash_looping(session, claim.events, crashes, now):
+                close_batch(session, lane, next_size=0, taken_through=through)
                 return True
-            record_batch(unit_of_work.engine, lane, [event.row_id for event in claimed], now, crashes=crashes)
-            batch = apply_batch(session, claimed, reactions, lane=lane, now=now)
-            close_batch(session, lane, next_size=0 if size >= batch_size else size * 2)
+            _record(unit_of_work, state, claim, lane, now, crashes)
+            batch = apply_batch(session, claim.events, reactions, lane=lane, now=now)
+            close_batch(session, lane, next_size=0 if size >= batch_size else size * 2, taken_through=through)
     except DBAPIError as error:
-        if error.connection_invalidated or not claimed:
+        if error.connection_invalidated or not claim.events:
             raise
-        give_up_batch(unit_of_work, lane, claimed, error)
+        give_up_batch(unit_of_work, lane, claim.events, error)
         return True
-    except Exception as error:  # noqa: BLE001 - dispatch: a batch that cannot be applied whole is halved
-        give_up_batch(unit_of_work, lane, claimed, error)
+    except Exception as error:
+        # dispatch: a batch that cannot be applied whole is halved
+        if not claim.events:
+            raise
+        give_up_batch(unit_of_work, lane, claim.events, error)
         return True
-    _add(report, batch, len(claimed))
+    _add(report, batch, len(claim.events))
     duration_ms = round((time.perf_counter() - started) * 1000)
-    _log.info("webhook_processed", lane=lane, events=len(claimed), duration_ms=duration_ms, **vars(batch))
-    return True
+    _log.info("webhook_processed", lane=lane, events=len(claim.events), duration_ms=duration_ms, **vars(batch))
+    return claim.positions >= size
+
+
+def _record(unit_of_work: UnitOfWork, state: LaneState, claim: Claim, lane: int, now: datetime, crashes: int) -> None:
+    row_ids = [event.row_id for event in claim.events]
+    following = claim.last_position if state.is_free else None
+    record_batch(unit_of_work.engine, lane, row_ids, now, crashes=crashes, next_through=following)
+
+
+def _pass_over(session: Session, state: LaneState, claim: Claim, lane: int, through: int) -> None:
+    """Close what a dead worker left, and remember how far the lane is empty, where nothing is to be applied."""
+    if (state.unfinished and not claim.positions) or through > state.taken_through:
+        close_batch(session, lane, next_size=0, taken_through=through)
 
 
 def _batch_size(state: LaneState, batch_size: int) -> int:
@@ -127,11 +150,6 @@ def _crashes(state: LaneState, claimed: list[ClaimedEvent]) -> int:
     """Count the crashes of an event that is alone in its batch, this attempt's predecessors included."""
     alone = len(claimed) == 1 and state.unfinished == (claimed[0].row_id,)
     return state.crashes + 1 if alone else 0
-
-
-def _forget_unfinished(session: Session, state: LaneState, lane: int) -> None:
-    if state.unfinished:
-        close_batch(session, lane, next_size=0)
 
 
 def _add(report: DrainReport, batch: BatchReport, events: int) -> None:
