@@ -10,7 +10,7 @@ from typing import Any
 from billing_worker.inbox.history import SettledSecond, State
 from billing_worker.inbox.objects import MirroredObject
 from billing_worker.inbox.services.describe_order import PRUNED
-from billing_worker.inbox.states import EventStatus
+from billing_worker.inbox.states import HAPPENED, EventStatus
 from billing_worker.mirror.compare import compare_snapshots
 from billing_worker.mirror.registry import ObjectType
 
@@ -44,7 +44,7 @@ class Log:
                 self.waiting += 1
             elif row.status is EventStatus.APPLIED and row.fault == PRUNED:
                 self.pruned += 1
-                self.lost += self.baseline_at is None or row.created >= self.baseline_at
+                self.lost += self.baseline_at is None or (row.created >= self.baseline_at and row.source in HAPPENED)
             elif row.status not in ENDED:
                 self.left_out[row.event_id] = row.status.value
 
