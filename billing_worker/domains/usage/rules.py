@@ -135,7 +135,7 @@ def check_record(record: UsageRecord, catalog: MetricCatalog, now: datetime) -> 
 def _find_text_error(record: UsageRecord) -> UsageError | None:
     user_id, metric, _, _, unique_key, idempotency_key = record
     if not _is_text(user_id):
-        return _text_error("user_id", user_id, "user123")
+        return _text_error("user", user_id, "user123")
     if not _is_text(metric):
         return _text_error("metric", metric, "api_calls")
     if idempotency_key is not None and not _is_text(idempotency_key):
@@ -172,10 +172,10 @@ def _text_error(field: str, value: object, example: str) -> UsageError:
 
 def _find_time_error(created_at: datetime, now: datetime) -> UsageError | None:
     if created_at.tzinfo is None:
-        return InvalidUsageError("created_at", f"{created_at} has no time zone; write for example 2026-01-15T12:00:00Z")
+        return InvalidUsageError("at", f"{created_at} has no time zone; write for example 2026-01-15T12:00:00Z")
     if not EARLIEST <= created_at <= now + FUTURE_TOLERANCE:
         return InvalidUsageError(
-            "created_at",
+            "at",
             f"{created_at.isoformat()} is before 2000 or over five minutes in the future; "
             f"now is {now.isoformat(timespec='seconds')}",
         )

@@ -1,0 +1,101 @@
+"""`POST /v1/usage`: records come in, and nothing is answered 200 before the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, g, request
+
+from billing_worker.database.group_commit import GroupCommit, NotStoredError, RoomFullError
+from billing_worker.domains.usage.errors import (
+    UnknownMetricError,
+    UnknownUserError,
+    UsageError,
+    UsageKeyConflictError,
+)
+from billing_worker.domains.usage.services.record_group import UsageCall
+from billing_worker.domains.usage.services.record_usage import RecordOutcome
+from billing_worker.http_api.answers import answer, read_body, unavailable
+from billing_worker.http_api.metrics import ApiMetrics
+from billing_worker.http_api.records import EXAMPLE, ReadRequest, read_request
+
+ACCEPTED: Mapping[str, object] = {"status": "accepted", "code": 200}
+DUPLICATE: Mapping[str, object] = {"status": "duplicate", "code": 200}
+
+_ERRORS: Sequence[tuple[type[UsageError], int, str]] = (
+    (UsageKeyConflictError, 409, "conflict"),
+    (UnknownUserError, 422, "unknown_user"),
+    (UnknownMetricError, 422, "unknown_metric"),
+    (UsageError, 422, "invalid"),
+)
+
+
+@dataclass(frozen=True)
+class UsageEndpoints:
+    """The addresses of usage."""
+
+    intake: GroupCommit[UsageCall, RecordOutcome]
+    metrics: ApiMetrics
+    keyless: bool
+
+    def blueprint(self) -> Blueprint:
+        """Offer the endpoints."""
+        routes = Blueprint("usage", __name__)
+        routes.add_url_rule("/usage", view_func=self.record, methods=["POST"])
+        return routes
+
+    def record(self) -> Response:
+        """Record what the body holds: 200 all well, 207 some refused; one record alone is answered by its own code."""
+        read = read_request(
+            read_body(),
+            content_type=request.mimetype,
+            header_key=request.headers.get("Idempotency-Key"),
+            keyless=self.keyless,
+        )
+        source = f"http:{g.caller}"
+        outcome = self._store(UsageCall(read.records, source)) if read.records else None
+        results = _results(read, outcome)
+        self._count(results)
+        if read.is_single:
+            [result] = results
+            return answer(int(str(result["code"])), result)
+        counts = {
+            status: sum(1 for result in results if result["status"] == status)
+            for status in ("accepted", "duplicate", "held", "refused")
+        }
+        return answer(207 if counts["refused"] else 200, counts | {"results": results})
+
+    def _store(self, call: UsageCall) -> RecordOutcome:
+        try:
+            return self.intake.store(call, weight=len(call.records))
+        except RoomFullError as error:
+            self.metrics.records.labels("postponed").inc(len(call.records))
+            raise unavailable(error.reason, f"{error}: send them again in a moment", status=429) from error
+        except NotStoredError as error:
+            self.metrics.records.labels("postponed").inc(len(call.records))
+            raise unavailable(error.reason, f"{error}: send the same records again under the same keys") from error
+
+    def _count(self, results: Sequence[Mapping[str, object]]) -> None:
+        for status in {str(result["status"]) for result in results}:
+            self.metrics.records.labels(status).inc(sum(1 for result in results if result["status"] == status))
+
+
+def _results(read: ReadRequest, outcome: RecordOutcome | None) -> list[Mapping[str, object]]:
+    results: list[Mapping[str, object]] = [ACCEPTED] * (len(read.positions) + len(read.errors))
+    for position, error in read.errors.items():
+        results[position] = _refusal(error)
+    if outcome is not None:
+        for index in outcome.duplicate_indexes:
+            results[read.positions[index]] = DUPLICATE
+        for index, reason in outcome.held:
+            results[read.positions[index]] = {"status": "held", "code": 202, "reason": reason.value}
+        for refused in outcome.refused:
+            results[read.positions[refused.index]] = _refusal(refused.error)
+    return results
+
+
+def _refusal(error: UsageError) -> Mapping[str, object]:
+    code, reason = next((code, reason) for kind, code, reason in _ERRORS if isinstance(error, kind))
+    example = {} if code == 409 else {"example": EXAMPLE}  # noqa: PLR2004 - the status's own number
+    return {"status": "refused", "code": code, "reason": reason, "message": str(error), **example}
