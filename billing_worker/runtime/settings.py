@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -98,6 +99,9 @@ class Settings(BaseModel):
     billing_receiver_port: int = Field(8080, ge=1, le=65535, description="port the receiver binds")
     billing_receiver_threads: int = Field(32, ge=1, le=512, description="deliveries handled at the same time")
     webhook_timeout: Duration = Field(parse_duration("5s"), description="longest wait for a delivery's commit")
+    billing_payload_retention: Duration = Field(
+        parse_duration("90d"), description="age at which months of event bodies go, at least 35d; baselines stay"
+    )
     webhook_idempotency_enabled: bool = True
     webhook_async_processing: bool = True
     webhook_use_queue: bool = True
@@ -178,6 +182,14 @@ class Settings(BaseModel):
     def _correctness_stays_on(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's calling convention
         if not value:
             raise ValueError("cannot be turned off: without it events are lost, doubled or reordered; write true")
+        return value
+
+    @field_validator("billing_payload_retention")
+    @classmethod
+    def _late_events_find_their_second(cls, value: timedelta) -> timedelta:
+        # Stripe lists events for 30 days: what arrives late must be ordered among the bodies of its own second.
+        if value < timedelta(days=35):
+            raise ValueError("events can arrive 30 days late and need their neighbours' bodies; write 35d or more")
         return value
 
     @field_validator("billing_api_keys")
