@@ -12,6 +12,7 @@ from billing_worker.inbox.queue import list_due_lanes
 from billing_worker.inbox.services.certify_events import certify_events
 from billing_worker.inbox.services.drain_lane import drain_lane
 from billing_worker.inbox.services.fetch_parked import fetch_parked
+from billing_worker.inbox.services.prune_payloads import prune_payloads
 from billing_worker.inbox.services.rescue_lanes import rescue_lanes
 from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.worker.container import Container
@@ -69,6 +70,12 @@ def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]: 
         "missing": len(certificate.missing),
         "healed": certificate.healed,
     }
+
+
+@task("inbox.prune_payloads", queue=MAINTENANCE, soft_limit_seconds=3500, hard_limit_seconds=3600)
+def prune(container: Container) -> Mapping[str, object]:
+    """Drop the months of bodies that are past their retention; baselines, rows and ids stay."""
+    return vars(prune_payloads(container.unit_of_work, keep=container.settings.billing_payload_retention))
 
 
 def _count_due_lanes(session: Session, now: datetime) -> int:
