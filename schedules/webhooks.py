@@ -1,4 +1,4 @@
-"""Proving that no event was lost."""
+"""Proving that no event was lost, and letting go of what is old."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ JOBS = (
         every=timedelta(hours=1),
         if_missed="last",
     ),
+    Job("prune_payloads", task="inbox.prune_payloads", queue="maintenance", cron="50 3 * * *", if_missed="last"),
 )
