@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from billing_worker.sandbox.core.access import check_account, check_key, check_version, is_todays, key_in
 from billing_worker.sandbox.core.documents import API_VERSION, Document, public
-from billing_worker.sandbox.core.errors import ApiError, unauthorized, unknown_url
+from billing_worker.sandbox.core.errors import ApiError, invalid, unknown_url
 from billing_worker.sandbox.core.expansion import expand
 from billing_worker.sandbox.core.faults import Ending
 from billing_worker.sandbox.core.idempotency import StoredAnswer, fingerprint
@@ -20,7 +20,7 @@ from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.legacy import modernised
 from billing_worker.sandbox.core.routes import Call, Route, Router
 from billing_worker.sandbox.core.session import Origin, Session
-from billing_worker.sandbox.core.wire import decode_form, encode_json
+from billing_worker.sandbox.core.wire import as_form, decode_form, encode_json
 from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.operations import (
     catalog,
@@ -37,8 +37,8 @@ from billing_worker.sandbox.operations import (
 from billing_worker.sandbox.operations.further import FURTHER, FURTHER_INCLUDABLES, HOSTED
 from billing_worker.stripe_gateway.schema import ParameterError, operation
 
-_KEY = re.compile(r"(?:sk|rk)_test_\w{2,}")
-_LIVE = re.compile(r"(?:sk|rk)_live_")
+_WITH_BODY = frozenset({"POST", "DELETE"})
+"""What a GET carries in its body is ignored."""
 
 TABLES = [
     customers.OPERATIONS,
@@ -101,44 +101,52 @@ class Api:
         Shape: `spoiled_by` is answered, and kept under the idempotency key, in place of what really happened.
         """
         request_id = new_id("request")
-        headers = {"Request-Id": request_id, "Stripe-Version": request.headers.get("stripe-version", API_VERSION)}
         key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
-        if key:
-            headers["Idempotency-Key"] = key
         try:
-            status, body, replayed_from = self._answer(request, request_id, key, spoiled_by)
+            outcome = self._answer(request, request_id, key, spoiled_by)
         except ApiError as error:
-            status, body, replayed_from = error.status, encode_json(error.body()), None
-        if replayed_from is not None:
-            headers |= {"Idempotent-Replayed": "true", "Original-Request": replayed_from, "Request-Id": replayed_from}
-        return Response(status, body, headers)
+            outcome = _Outcome(error.status, self._rendered(error, request_id), request_id, is_kept=False)
+        return Response(outcome.status, outcome.body, _headers(request, outcome, key))
 
-    def _answer(
-        self, request: Request, request_id: str, key: str, spoiled_by: ApiError | None
-    ) -> tuple[int, bytes, str | None]:
-        check_key(request.headers.get("authorization", ""))
+    def _answer(self, request: Request, request_id: str, key: str, spoiled_by: ApiError | None) -> _Outcome:
+        self._check_access(request)
         found = self._router.find(request.method, request.path)
         if found is None:
             raise unknown_url(request.method, request.path)
         route, ids = found
         raw = _raw_params(request)
-        params = _decode(route, raw, is_pinned="stripe-version" in request.headers)
-        with self._world.keys.claim(key) if key else contextlib.nullcontext(), self._world.lock:
-            self._world.catch_up()
+        params = _decode(route, raw, is_pinned=is_todays(request.headers))
+        world = self._world
+        with world.keys.claim(key) if key else contextlib.nullcontext(), world.lock:
+            world.catch_up()
             mark = fingerprint(request.method, request.path, raw)
-            stored = self._world.keys.find(key, mark, self._world.clock.now()) if key else None
+            stored = world.keys.find(key, mark, request.path, world.clock.now()) if key else None
             if stored is not None:
-                return stored.status, stored.body.encode(), stored.request_id
-            session = self._world.session(Origin(request_id, key or None))
-            call = Call(session, tuple(map(unquote, ids)), params, self._world.account_id, self._world.log)
-            status, body = self._run(route, call)
+                return _Outcome(stored.status, stored.body.encode(), stored.request_id, is_kept=True, is_replayed=True)
+            session = world.session(Origin(request_id, key or None))
+            call = Call(session, tuple(map(unquote, ids)), params, world.account_id, world.log)
+            outcome = self._run(route, call, request_id)
             if spoiled_by is not None:
-                status, body = spoiled_by.status, encode_json(spoiled_by.body())
-            answer = StoredAnswer(key, mark, status, body.decode(), request_id, session.recorded_at) if key else None
-            self._world.commit(session, answer)
-            return status, body, None
+                outcome = _Outcome(spoiled_by.status, self._rendered(spoiled_by, request_id), request_id)
+            answer = None
+            if key and outcome.is_kept:
+                at, body = session.recorded_at, outcome.body.decode()
+                answer = StoredAnswer(key, mark, outcome.status, body, request_id, at, request.path)
+            world.commit(session, answer)
+            return outcome
 
-    def _run(self, route: Route, call: Call) -> tuple[int, bytes]:
+    def _check_access(self, request: Request) -> None:
+        authorization = request.headers.get("authorization", "")
+        check_key(authorization)
+        check_version(request.headers.get("stripe-version", API_VERSION))
+        check_account(
+            request.headers.get("stripe-account", ""),
+            self._world.account_id,
+            key_in(authorization),
+            lambda account: self._world.store.find("account", account) is not None,
+        )
+
+    def _run(self, route: Route, call: Call, request_id: str) -> _Outcome:
         session = call.session
         try:
             route.check_simulated(call.params)
@@ -148,50 +156,58 @@ class Api:
         except ApiError as error:
             if not error.keeps_changes:
                 _forget(session)
-            return error.status, encode_json(error.body())
-        return 200, encode_json(document)
+            return _Outcome(error.status, self._rendered(error, request_id), request_id, is_kept=error.is_executed)
+        return _Outcome(HTTPStatus.OK, encode_json(document), request_id)
+
+    def _rendered(self, error: ApiError, request_id: str) -> bytes:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            return encode_json(error.body())
+        logs = f"https://dashboard.stripe.com/{self._world.account_id}/test/workbench/logs?object={request_id}"
+        return encode_json(error.body(logs))
 
 
-def check_key(authorization: str) -> None:
-    """Accept any test key of the right form.
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a request came to. Shape: `is_kept` says that its idempotency key answers the same from now on."""
 
-    Raises: ApiError 401; a live key is refused by name, so that nobody sends one here twice.
-    """
-    key = key_in(authorization)
-    if not key:
-        raise unauthorized(
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
-            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
-        )
-    if _LIVE.match(key):
-        raise unauthorized("This is a sandbox: live keys do not belong here. Roll the key you have just sent.")
-    if not _KEY.fullmatch(key):
-        raise unauthorized(f"Invalid API Key provided: {key[:8]}****")
+    status: int
+    body: bytes
+    request_id: str
+    is_kept: bool = True
+    is_replayed: bool = False
 
 
-def key_in(authorization: str) -> str:
-    """Read the API key out of a header, empty without one."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "basic":
-        return _basic_user(value.strip())
-    return value.strip() if scheme.lower() == "bearer" else ""
-
-
-def _basic_user(encoded: str) -> str:
-    try:
-        return b64decode(encoded, validate=True).decode().partition(":")[0]
-    except ValueError:
-        return ""
+def _headers(request: Request, outcome: _Outcome, key: str) -> dict[str, str]:
+    version = request.headers.get("stripe-version", API_VERSION)
+    headers = {"Request-Id": outcome.request_id, "Stripe-Version": version}
+    if outcome.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="Stripe"'
+    elif key:
+        headers |= {"Idempotency-Key": key, "Original-Request": outcome.request_id}
+        if outcome.is_kept:
+            # To repeat what is kept would bring the same again: clients are told not to.
+            headers["Stripe-Should-Retry"] = "false"
+    if outcome.is_replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return headers
 
 
 def _raw_params(request: Request) -> dict[str, Any]:
     raw = decode_form(request.query)
-    if request.method == "POST" and request.body:
-        try:
-            raw |= decode_form(request.body.decode())
-        except UnicodeDecodeError as error:
-            raise ApiError("Invalid request body: it is not UTF-8.") from error
-    return raw
+    if request.method not in _WITH_BODY or not request.body:
+        return raw
+    if request.path.startswith("/v2/"):
+        given: dict[str, Any] = as_form(decode_json_object(request.body))
+        return raw | given
+    if request.headers.get("content-type", "").startswith("application/json"):
+        raise invalid(
+            "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you have any "
+            "questions, we can help at https://support.stripe.com/."
+        )
+    try:
+        return raw | decode_form(request.body.decode())
+    except UnicodeDecodeError as error:
+        raise invalid("Invalid request body: it is not UTF-8.") from error
 
 
 def _decode(route: Route, raw: dict[str, Any], *, is_pinned: bool) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from billing_worker.sandbox.api import Api, Request, Response, key_in
+from billing_worker.sandbox.api import Api, Request, Response
+from billing_worker.sandbox.core.access import key_in
 from billing_worker.sandbox.core.errors import ApiError
 from billing_worker.sandbox.core.faults import KINDS, Fault, Faults, rate_limited
 from billing_worker.sandbox.core.identifiers import new_id
@@ -44,4 +45,7 @@ class DisturbedApi:
 
 
 def _refusal(error: ApiError) -> Response:
-    return Response(error.status, encode_json(error.body()), {"Request-Id": new_id("request")})
+    headers = {"Request-Id": new_id("request")}
+    if error.code == "lock_timeout":
+        headers["Stripe-Should-Retry"] = "true"
+    return Response(error.status, encode_json(error.body()), headers)

@@ -95,7 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a GET."""
         self._handle()
 
-    do_POST = do_DELETE = do_PUT = do_PATCH = do_GET  # noqa: N815 - the names that http.server looks up
+    do_HEAD = do_POST = do_DELETE = do_PUT = do_PATCH = do_OPTIONS = do_GET  # noqa: N815 - http.server's names
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no HTTP that this server speaks as everything else is answered: in JSON."""
+        self.close_connection = True
+        self._send(_refusal(code, f"{message or self.responses[code][0]}{f' ({explain})' if explain else ''}"))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited signature
         """Leave the log to `_handle`: the inherited line would show query strings."""
@@ -128,12 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
             # The sandbox's time, because readers take a snapshot's version from it.
             f"Date: {formatdate(self.server.world.clock.now(), usegmt=True)}",
             "Content-Type: application/json",
+            "Cache-Control: no-cache, no-store",
             f"Content-Length: {len(response.body)}",
             *(f"{name}: {value}" for name, value in response.headers.items()),
         ]
         if self.close_connection:
             head.append("Connection: close")
-        self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1", "replace") + response.body)
+        body = b"" if self.command == "HEAD" else response.body
+        self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1", "replace") + body)
 
     def _reset(self) -> None:
         # Closing at once, with nothing left to send, makes the kernel answer with a reset in place of an orderly end.
@@ -152,7 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return _refusal(413, f"Request bodies need a Content-Length of at most {MAX_BODY_BYTES} bytes.")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, path, query, headers, self.rfile.read(length))
+        method = "GET" if self.command == "HEAD" else self.command
+        request = Request(method, path, query, headers, self.rfile.read(length))
         answerer = self.server.control if path.startswith("/_sandbox/") else self.server.api
         try:
             return answerer.answer(request)

@@ -24,6 +24,10 @@ _DEF = re.compile(r"^    def ", re.MULTILINE)
 _REQUEST = re.compile(r'self\._request\(\s*"(\w+)",\s*"(/v\d/[^"]*)"')
 _PARAMS = re.compile(r'params:\s*(?:Optional\[\s*)?"(\w+)"')
 _IMPORT = re.compile(r"from (stripe\.params[\w.]*) import \(?\s*(\w+)")
+_ATTRIBUTE = re.compile(r"^ +(\w+): ", re.MULTILINE)
+_EXPANDABLE = re.compile(r"^ +(\w+): [^:]*?\bExpandableField\[", re.MULTILINE)
+_FILES = {"invoiceitem": "invoice_item", "line_item": "invoice_line_item", "item": "line_item"}
+"""Objects whose file has another name."""
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
@@ -57,6 +61,14 @@ Shape = Mapping[str, Field]
 
 
 @dataclass(frozen=True, slots=True)
+class Attributes:
+    """The names that occur in an object, at any depth, and those of them that hold references."""
+
+    names: frozenset[str] = frozenset()
+    expandable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One call of the API: its parameters and the nested shapes they use."""
 
@@ -87,6 +99,17 @@ def operation(method: str, path: str) -> Operation | None:
 def operations() -> list[tuple[str, str]]:
     """List (method, path with unnamed placeholders) of every operation the SDK knows."""
     return sorted(_index())
+
+
+@cache
+def attributes_of(object_name: str) -> Attributes:
+    """Tell what an object such as `checkout.session` is made of; nothing for one that the SDK does not know."""
+    *folders, name = object_name.split(".")
+    file = _sdk_root().joinpath(*folders, f"_{_FILES.get(name, name)}.py")
+    if not file.exists():
+        return Attributes()
+    source = file.read_text(encoding="utf-8")
+    return Attributes(frozenset(_ATTRIBUTE.findall(source)), frozenset(_EXPANDABLE.findall(source)))
 
 
 def _anonymous(path: str) -> str:
@@ -226,8 +249,7 @@ def _decode_nested(raw: Mapping[str, Any], kinds: tuple[Kind, ...], shapes: Mapp
     looks_like_list = all(key.isdecimal() or key == "" for key in raw)
     if "list" in by_name and looks_like_list:
         item = Field(is_required=False, kinds=by_name["list"].inner)
-        ordered = sorted(raw.items(), key=lambda entry: int(entry[0] or 0))
-        return [_decode(value, item, shapes, _join(param, key)) for key, value in ordered]
+        return [_decode(value, item, shapes, _join(param, key)) for key, value in _ordered(raw, param)]
     if "shape" in by_name:
         shape = shapes.get(by_name["shape"].label)
         return dict(raw) if shape is None else _decode_shape(raw, shape, shapes, param)
@@ -238,6 +260,20 @@ def _decode_nested(raw: Mapping[str, Any], kinds: tuple[Kind, ...], shapes: Mapp
     raise ParameterError(f"Invalid {wanted}", param=param)
 
 
+def _ordered(raw: Mapping[str, Any], param: str) -> list[tuple[str, Any]]:
+    ordered = sorted(raw.items(), key=lambda entry: int(entry[0] or 0))
+    for position, (key, _) in enumerate(ordered):
+        if int(key or 0) != position:
+            raise ParameterError(
+                "If passing an array with explicit keys (e.g. foo[0]=a&foo[1]=b) instead of as an array (e.g. "
+                "foo[]=a&foo[]=b), the keys must be numeric and sequential starting from 0. You passed the keys "
+                f"{', '.join(f'`{given}`' for given, _ in ordered)}, we expected to have a key with the value "
+                f"`{position}`.",
+                param=param,
+            )
+    return ordered
+
+
 def _decode_scalar(text: str, kinds: tuple[Kind, ...], param: str) -> Any:  # noqa: ANN401 - any JSON scalar
     names = [kind.name for kind in kinds]
     if any(kind.name == "literal" and kind.label == text for kind in kinds):
@@ -246,7 +282,8 @@ def _decode_scalar(text: str, kinds: tuple[Kind, ...], param: str) -> Any:  # no
         parsed = _parse_scalar(name, text)
         if parsed is not None:
             return parsed
-    if "str" in names:
+    # The SDK types an enumeration as open, because answers may bring new words; requests may not.
+    if "str" in names and not any(kind.name == "literal" and kind.label for kind in kinds):
         return text
     raise _invalid(names, kinds, text, param)
 
@@ -268,17 +305,18 @@ def _parse_scalar(name: str, text: str) -> int | bool | float | str | None:
 
 def _invalid(names: list[str], kinds: tuple[Kind, ...], text: str, param: str) -> ParameterError:
     wordings = {
-        "int": ("integer", "parameter_invalid_integer"),
-        "bool": ("boolean", None),
-        "float": ("decimal", None),
-        "decimal": ("decimal", None),
-        "list": ("array", None),
-        "shape": ("object", None),
-        "map": ("hash", None),
+        "int": (f"Invalid integer: {text}", "parameter_invalid_integer"),
+        "bool": (f"Invalid boolean: {text}", None),
+        "float": (f"Invalid decimal: {text}", None),
+        "decimal": (f"Invalid decimal: {text}", None),
+        "list": ("Invalid array", None),
+        "shape": ("Invalid object", None),
+        "map": ("Invalid object", None),
     }
     for name in names:
         if name in wordings:
-            word, code = wordings[name]
-            return ParameterError(f"Invalid {word}: {text}", param=param, code=code)
-    allowed = [kind.label for kind in kinds if kind.name == "literal"]
-    return ParameterError(f"Invalid {param}: must be one of {', '.join(allowed)}", param=param)
+            message, code = wordings[name]
+            return ParameterError(message, param=param, code=code)
+    *allowed, last = [kind.label for kind in kinds if kind.name == "literal" and kind.label]
+    either = f"{', '.join(allowed)}{',' * (len(allowed) > 1)} or {last}" if allowed else last
+    return ParameterError(f"Invalid {param}: must be one of {either}", param=param)

@@ -27,10 +27,15 @@ _NOUNS = {
 }
 
 
+_UNDOCUMENTED = frozenset({"sandbox_not_simulated", "property_expansion_max_depth"})
+"""Codes without a page of their own."""
+
+
 class ApiError(Exception):
     """The request is answered with an error object.
 
-    Shape: `keeps_changes` says that what happened so far stays (a declined charge is a fact).
+    Shape: `keeps_changes` says that what happened so far stays (a declined charge is a fact); without `is_executed`
+    the request counts as refused before it began, so that its idempotency key is still free.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class ApiError(Exception):
         param: str | None = None,
         extra: Document | None = None,
         keeps_changes: bool = False,
+        is_executed: bool = True,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -52,16 +58,20 @@ class ApiError(Exception):
         self.param = param
         self.extra = extra or {}
         self.keeps_changes = keeps_changes
+        self.is_executed = is_executed and not (code or "").startswith("parameter_")
 
-    def body(self) -> Document:
+    def body(self, request_log_url: str | None = None) -> Document:
         """Build the answer's body."""
         error: Document = {"message": self.message, "type": self.kind}
         if self.code:
             error["code"] = self.code
+        if self.code and self.code not in _UNDOCUMENTED:
             error["doc_url"] = f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
-        if self.param:
+        if self.param is not None:
             error["param"] = self.param
-        return {"error": error | self.extra}
+        if request_log_url is not None:
+            error["request_log_url"] = request_log_url
+        return {"error": dict(sorted((error | self.extra).items()))}
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
@@ -77,6 +87,7 @@ def no_such(kind: str, object_id: str, *, param: str | None = None) -> ApiError:
         status=400 if param else 404,
         code="resource_missing",
         param=param or "id",
+        is_executed=False,
     )
 
 
@@ -87,8 +98,14 @@ def unauthorized(message: str) -> ApiError:
 
 def unknown_url(method: str, path: str) -> ApiError:
     """Make the error of a path that is no operation."""
+    hint = ""
+    if path.endswith("/") or "//" in path:
+        hint = (
+            " If you are trying to list objects, remove the trailing slash. If you are trying to retrieve an object, "
+            "make sure you passed a valid (non-empty) identifier in your code."
+        )
     return ApiError(
-        f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or we can help at "
+        f"Unrecognized request URL ({method}: {path}).{hint} Please see https://stripe.com/docs or we can help at "
         "https://support.stripe.com/.",
         status=404,
     )

@@ -27,6 +27,8 @@ class StoredAnswer:
     body: str
     request_id: str
     at: int
+    path: str = ""
+    """Empty in journals from before it was kept."""
 
     def as_line(self) -> dict[str, Any]:
         """Give the form that the journal keeps."""
@@ -59,7 +61,6 @@ class IdempotencyKeys:
                     f"you submitted twice, and the other request is still going through): {key}. Please try again "
                     "later.",
                     status=409,
-                    kind="idempotency_error",
                     code="idempotency_key_in_use",
                 )
             self._under_way.add(key)
@@ -69,7 +70,7 @@ class IdempotencyKeys:
             with self._lock:
                 self._under_way.discard(key)
 
-    def find(self, key: str, fingerprint: str, now: int) -> StoredAnswer | None:
+    def find(self, key: str, fingerprint: str, path: str, now: int) -> StoredAnswer | None:
         """Return the first answer.
 
         Raises: ApiError 400 when the first request was another one.
@@ -78,9 +79,12 @@ class IdempotencyKeys:
         if stored is None or stored.at + KEEP_SECONDS <= now:
             return None
         if stored.fingerprint != fingerprint:
+            used = "with the same parameters they were first used with"
+            if stored.path not in {"", path}:
+                used = f"for the same endpoint they were first used for ('{path}' vs '{stored.path}')"
             raise ApiError(
-                "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-                f"Try using a key other than '{key}' if you meant to execute a different request.",
+                f"Keys for idempotent requests can only be used {used}. Try using a key other than '{key}' if you "
+                "meant to execute a different request.",
                 kind="idempotency_error",
             )
         return stored

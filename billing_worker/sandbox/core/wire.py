@@ -31,6 +31,17 @@ def decode_form(body: str) -> dict[str, Any]:
     return decoded
 
 
+def as_form(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Give a JSON body of the v2 API the form that bracketed keys give: levels of text."""
+    if isinstance(value, dict):
+        return {key: as_form(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return {str(index): as_form(inner) for index, inner in enumerate(value)}
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
 def encode_json(document: Document) -> bytes:
     """Render a body; unlike Stripe's not indented, because Python's fast encoder cannot."""
     return json.dumps(document, separators=(",", ":")).encode()

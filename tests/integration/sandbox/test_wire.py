@@ -188,10 +188,61 @@ def test_references_are_expanded_on_request(sandbox: Sandbox) -> None:
     assert [one.id for one in sandbox.v1.customers.retrieve(payer.id, {"expand": ["subscriptions"]}).subscriptions] == [
         subscription.id
     ]
-    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
-        sandbox.v1.customers.retrieve(payer.id, {"expand": ["colour"]})
-    with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
-        sandbox.v1.customers.retrieve(payer.id, {"expand": ["a.b.c.d.e"]})
+    with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels") as too_deep:
+        sandbox.v1.subscriptions.list({"expand": ["data.items.data.price.product"]})
+    assert too_deep.value.code == "property_expansion_max_depth"
+    for path in ("colour", "email", "created", "metadata"):
+        with pytest.raises(stripe.InvalidRequestError, match=rf"cannot be expanded \({path}\)"):
+            sandbox.v1.customers.retrieve(payer.id, {"expand": [path]})
+    with pytest.raises(stripe.InvalidRequestError, match=r"try expanding 'data\.customer'"):
+        sandbox.v1.subscriptions.list({"expand": ["customer"]})
+
+
+def test_an_impossible_expansion_undoes_the_change_and_leaves_its_key_free(fresh: Sandbox) -> None:
+    headers = {"Idempotency-Key": "once"}
+    refused = fresh.raw("POST", "/v1/customers", data={"name": "Ada", "expand[]": "name"}, headers=headers)
+    assert (refused.status_code, refused.headers.get("Stripe-Should-Retry")) == (400, None)
+    assert fresh.v1.customers.list().data == []
+    accepted = fresh.raw("POST", "/v1/customers", data={"name": "Ada"}, headers=headers)
+    assert (accepted.status_code, accepted.headers["Stripe-Should-Retry"]) == (200, "false")
+    assert accepted.headers["Original-Request"] == accepted.headers["Request-Id"]
+    elsewhere = fresh.raw("POST", "/v1/products", data={"name": "Ada"}, headers=headers)
+    assert elsewhere.json()["error"]["type"] == "idempotency_error"
+    assert "('/v1/products' vs '/v1/customers')" in elsewhere.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        ({"Stripe-Version": "2026-10-28"}, 400, "Invalid Stripe API version: 2026-10-28"),
+        ({"Stripe-Version": "2020-08-27, 2026-10-28.endive"}, 400, "Invalid Stripe API version"),
+        ({"Stripe-Version": "2020-08-27"}, 200, None),
+        ({"Stripe-Version": "2026-10-28.endive; feature_beta=v1"}, 200, None),
+        ({"Stripe-Account": "acct_nobodys"}, 403, "does not have access to account 'acct_nobodys'"),
+        ({"Content-Type": "application/json"}, 400, "check that your POST content type"),
+        ({"Authorization": "Bearer sk_test_1"}, 401, "Invalid API Key provided: sk_test_****"),
+        ({"Authorization": "Bearer pk_test_0123456789"}, 401, "cannot be made with a publishable API key"),
+    ],
+)
+def test_headers_are_taken_as_stripe_takes_them(
+    sandbox: Sandbox, headers: dict[str, str], status: int, words: str | None
+) -> None:
+    answer = sandbox.raw("POST", "/v1/customers", data="name=Ada", headers=headers)
+    assert answer.status_code == status
+    if words is not None:
+        error = answer.json()["error"]
+        assert words in error["message"]
+        assert ("request_log_url" in error) is (status != 401)
+        assert (answer.headers.get("WWW-Authenticate") == 'Bearer realm="Stripe"') is (status == 401)
+
+
+def test_head_has_no_body_and_what_is_no_operation_is_answered_in_json(sandbox: Sandbox) -> None:
+    head = sandbox.raw("HEAD", "/v1/customers")
+    assert (head.status_code, head.content, head.headers["Content-Type"]) == (200, b"", "application/json")
+    assert "remove the trailing slash" in sandbox.raw("GET", "/v1/customers/").json()["error"]["message"]
+    assert "BREW" in sandbox.raw("BREW", "/v1/customers").json()["error"]["message"]
+    cancelled = sandbox.raw("DELETE", "/v1/subscriptions/sub_none", data="invoice_now=perhaps")
+    assert cancelled.json()["error"]["param"] == "invoice_now"
 
 
 def test_the_first_answer_is_replayed(fresh: Sandbox) -> None:

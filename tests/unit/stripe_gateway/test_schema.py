@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing_worker.stripe_gateway.schema import ParameterError, operation, operations
+from billing_worker.stripe_gateway.schema import ParameterError, attributes_of, operation, operations
 
 
 def decode(method: str, path: str, raw: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +56,28 @@ def test_either_a_number_or_a_hash() -> None:
 
 
 def test_lists_are_ordered_by_their_numbers() -> None:
-    types = {str(number): f"type.{number}" for number in (10, 9, 2)}
-    assert decode("GET", "/v1/events", {"types": types}) == {"types": ["type.2", "type.9", "type.10"]}
+    types = {str(number): f"type.{number}" for number in range(10, -1, -1)}
+    assert decode("GET", "/v1/events", {"types": types}) == {"types": [f"type.{number}" for number in range(11)]}
+
+
+def test_a_list_with_a_gap_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"You passed the keys `0`, `2`, we expected .* the value `1`") as refused:
+        decode("GET", "/v1/events", {"types": {"2": "b", "0": "a"}})
+    assert refused.value.param == "types"
+
+
+def test_a_word_that_is_none_of_an_enumerations_is_refused() -> None:
+    given = {"currency": "usd", "product": "prod_x", "unit_amount": "1", "recurring": {"interval": "fortnight"}}
+    with pytest.raises(ParameterError, match="must be one of day, month, week, or year") as refused:
+        decode("POST", "/v1/prices", given)
+    assert refused.value.param == "recurring[interval]"
+
+
+def test_an_objects_references_are_known() -> None:
+    invoice = attributes_of("invoice")
+    assert {"customer", "default_payment_method", "latest_revision", "subscription"} <= invoice.expandable
+    assert "description" in invoice.names - invoice.expandable
+    assert attributes_of("nothing.of_the_kind").names == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -74,9 +94,9 @@ def test_lists_are_ordered_by_their_numbers() -> None:
         ({"trial_period_days": "x"}, "Invalid integer: x", "trial_period_days", "parameter_invalid_integer"),
         ({"trial_period_days": "1.5"}, "Invalid integer: 1.5", "trial_period_days", "parameter_invalid_integer"),
         ({"cancel_at_period_end": "yes"}, "Invalid boolean: yes", "cancel_at_period_end", None),
-        ({"items": "x"}, "Invalid array: x", "items", None),
+        ({"items": "x"}, "Invalid array", "items", None),
         ({"customer": {"id": "x"}}, "Invalid string", "customer", None),
-        ({"trial_settings": "x"}, "Invalid object: x", "trial_settings", None),
+        ({"trial_settings": "x"}, "Invalid object", "trial_settings", None),
     ],
 )
 def test_what_does_not_fit_is_refused(raw: dict[str, Any], message: str, param: str, code: str | None) -> None:
