@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from schedules.job import Job
 
 JOBS = (
@@ -14,4 +16,6 @@ JOBS = (
         every_setting="usage_aggregation_interval",
         if_missed="last",
     ),
+    # Whoever fills the buffer wakes the collector; this makes good a lost wake-up.
+    Job("usage_buffer_flush", task="usage.flush_buffer", queue="usage", every=timedelta(minutes=1), if_missed="last"),
 )

@@ -26,6 +26,9 @@ class ApiMetrics:
             registry=self._registry,
         )
         self.records = Counter("nself_usage_records", "Usage records by outcome", ["outcome"], registry=self._registry)
+        self.quota_checks = Counter(
+            "nself_quota_checks", "Quota checks by answer", ["reason", "decided_by"], registry=self._registry
+        )
         self.commit_seconds = Histogram(
             "nself_usage_commit_seconds", "Time to commit one group", buckets=_SECONDS, registry=self._registry
         )

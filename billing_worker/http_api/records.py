@@ -107,7 +107,7 @@ def _read_record(item: Any, *, keyless: bool) -> UsageRecord | UsageError:  # no
     if isinstance(item, UsageError):
         return item
     if not isinstance(item, dict):
-        return InvalidUsageError("record", f"must be an object")
+        return InvalidUsageError("record", "must be an object")
     if not item.keys() <= FIELDS:
         return InvalidUsageError("record", f"unknown fields {sorted(item.keys() - FIELDS)}; known: {sorted(FIELDS)}")
     moment = item.get("at")

@@ -15,12 +15,14 @@ from billing_worker.domains.usage.errors import (
     UsageKeyConflictError,
 )
 from billing_worker.domains.usage.services.record_group import UsageCall
-from billing_worker.domains.usage.services.record_usage import RecordOutcome
+from billing_worker.domains.usage.services.record_usage import RecordOutcome, RefusedRecord
 from billing_worker.http_api.answers import answer, read_body, unavailable
+from billing_worker.http_api.buffered import BufferedIntake, BufferFullError, RedisAwayError
 from billing_worker.http_api.metrics import ApiMetrics
 from billing_worker.http_api.records import EXAMPLE, ReadRequest, read_request
 
 ACCEPTED: Mapping[str, object] = {"status": "accepted", "code": 200}
+BUFFERED: Mapping[str, object] = {"status": "buffered", "code": 202}
 DUPLICATE: Mapping[str, object] = {"status": "duplicate", "code": 200}
 
 _ERRORS: Sequence[tuple[type[UsageError], int, str]] = (
@@ -38,6 +40,7 @@ class UsageEndpoints:
     intake: GroupCommit[UsageCall, RecordOutcome]
     metrics: ApiMetrics
     keyless: bool
+    buffered: BufferedIntake | None = None
 
     def blueprint(self) -> Blueprint:
         """Offer the endpoints."""
@@ -53,18 +56,31 @@ class UsageEndpoints:
             header_key=request.headers.get("Idempotency-Key"),
             keyless=self.keyless,
         )
-        source = f"http:{g.caller}"
-        outcome = self._store(UsageCall(read.records, source)) if read.records else None
-        results = _results(read, outcome)
+        results = self._record(read, UsageCall(read.records, f"http:{g.caller}"))
         self._count(results)
         if read.is_single:
             [result] = results
             return answer(int(str(result["code"])), result)
         counts = {
             status: sum(1 for result in results if result["status"] == status)
-            for status in ("accepted", "duplicate", "held", "refused")
+            for status in ("accepted", "duplicate", "buffered", "held", "refused")
         }
-        return answer(207 if counts["refused"] else 200, counts | {"results": results})
+        status = 207 if counts["refused"] else 202 if counts["buffered"] else 200
+        return answer(status, counts | {"results": results})
+
+    def _record(self, read: ReadRequest, call: UsageCall) -> list[Mapping[str, object]]:
+        if not read.records:
+            return _results(read, None)
+        if self.buffered is None:
+            return _results(read, self._store(call))
+        call = self.buffered.keyed(call)
+        try:
+            return _results(read, self.buffered.add(call))
+        except RedisAwayError:
+            return _results(read, self._store(call))
+        except BufferFullError:
+            self.metrics.records.labels("postponed").inc(len(call.records))
+            raise unavailable("buffer_full", "USAGE_BUFFER_SIZE records wait for the collector", status=429) from None
 
     def _store(self, call: UsageCall) -> RecordOutcome:
         try:
@@ -81,17 +97,20 @@ class UsageEndpoints:
             self.metrics.records.labels(status).inc(sum(1 for result in results if result["status"] == status))
 
 
-def _results(read: ReadRequest, outcome: RecordOutcome | None) -> list[Mapping[str, object]]:
-    results: list[Mapping[str, object]] = [ACCEPTED] * (len(read.positions) + len(read.errors))
+def _results(read: ReadRequest, outcome: RecordOutcome | Sequence[RefusedRecord] | None) -> list[Mapping[str, object]]:
+    """Tell what became of each item; of buffered records only the refused ones are known yet."""
+    count = len(read.positions) + len(read.errors)
+    is_recorded = isinstance(outcome, RecordOutcome)
+    results: list[Mapping[str, object]] = [ACCEPTED if is_recorded else BUFFERED] * count
     for position, error in read.errors.items():
         results[position] = _refusal(error)
-    if outcome is not None:
+    if isinstance(outcome, RecordOutcome):
         for index in outcome.duplicate_indexes:
             results[read.positions[index]] = DUPLICATE
         for index, reason in outcome.held:
             results[read.positions[index]] = {"status": "held", "code": 202, "reason": reason.value}
-        for refused in outcome.refused:
-            results[read.positions[refused.index]] = _refusal(refused.error)
+    for refused in outcome.refused if isinstance(outcome, RecordOutcome) else outcome or ():
+        results[read.positions[refused.index]] = _refusal(refused.error)
     return results
 
 

@@ -7,9 +7,16 @@ from datetime import timedelta
 
 from flask import Flask
 
+from billing_worker.domains.usage.buffer import UsageBuffer
+from billing_worker.domains.usage.states import Unknown
+from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.quotas.gate import QuotaGate
+from billing_worker.domains.quotas.lease_store import LeaseStore, connect
 from billing_worker.http_api.app import create_app
+from billing_worker.http_api.buffered import BillingTime, BufferedIntake
 from billing_worker.http_api.container import ApiContainer, build_api_container
 from billing_worker.http_api.health import HealthEndpoints
+from billing_worker.http_api.quotas import LeaseReporter, QuotaEndpoints
 from billing_worker.http_api.start_check import SERVICE
 from billing_worker.http_api.usage import UsageEndpoints
 from billing_worker.http_api.writer import UsageWriter
@@ -28,17 +35,48 @@ def build() -> Flask:
     return build_app(build_api_container(settings))
 
 
+def build_buffered_intake(container: ApiContainer) -> BufferedIntake:
+    """Build the way through Redis."""
+    settings = container.settings
+    return BufferedIntake(
+        UsageBuffer(container.redis, capacity=settings.usage_buffer_size),
+        container.waker,
+        container.catalog,
+        Unknown(settings.usage_unknown),
+        BillingTime(container.unit_of_work),
+    )
+
+
 def build_app(container: ApiContainer) -> Flask:
     """Build the application of a container: one line per noun."""
     settings, metrics = container.settings, container.metrics
     intake = UsageWriter(container).group_commit()
     metrics.watch("nself_usage_waiting_records", "Usage records that wait for a commit", lambda: intake.waiting)
     atexit.register(intake.stop, timedelta(seconds=STOP_SECONDS))
+    buffered = build_buffered_intake(container) if settings.usage_enable_buffer else None
     return create_app(
         [
-            UsageEndpoints(intake, metrics, keyless=settings.usage_allow_keyless),
+            UsageEndpoints(intake, metrics, keyless=settings.usage_allow_keyless, buffered=buffered),
         ],
         health=HealthEndpoints(container, concerns=dict),
         keys=settings.api_keys,
         metrics=metrics,
     )
+
+
+def _quotas(container: ApiContainer) -> QuotaEndpoints:
+    settings = container.settings
+    patience = UnitOfWork(
+        container.engine, container.unit_of_work.clock, statement_timeout=settings.billing_api_timeout
+    )
+    gate = QuotaGate(
+        patience,
+        LeaseStore(connect(settings.redis_url.get_secret_value())),
+        metrics=container.catalog,
+        zone=settings.billing_timezone,
+        enforcing=settings.quota_enforcement_enabled,
+    )
+    reporter = LeaseReporter(gate)
+    reporter.start()
+    atexit.register(reporter.stop)
+    return QuotaEndpoints(gate, patience, container.metrics, enforcing=settings.quota_enforcement_enabled)

@@ -9,9 +9,6 @@ from collections.abc import Mapping
 
 PLANNED_SETTINGS: Mapping[str, str] = {
     "stripe_publishable_key": "no page of ours needs it yet; give it to your frontend directly",
-    "stripe_enable_cache": "reads from Stripe are not cached yet; each one is fresh",
-    "stripe_cache_ttl": "reads from Stripe are not cached yet; each one is fresh",
-    "stripe_rate_limit_buffer": "there is no call budget across processes yet; 429 answers are waited out",
     "stripe_batch_requests": "reconciliation always reads pages of 100",
     "stripe_proration_behavior": "subscriptions are not changed through this system yet; set it in each call to Stripe",
     "stripe_tax_calculation": "invoices are not made through this system yet; set automatic_tax at Stripe",
@@ -24,8 +21,6 @@ PLANNED_SETTINGS: Mapping[str, str] = {
     "billing_cache_ttl": "the mirror is not cached; PostgreSQL answers",
     "billing_graceful_degradation": "commands that read always read the mirror, whether Stripe answers or not",
     "billing_minimum_charge": "this system makes no charges of its own yet; Stripe refuses what is below its minimum",
-    "usage_enable_buffer": "usage is accepted into PostgreSQL only, which is what an acknowledgement means",
-    "usage_buffer_size": "usage is accepted into PostgreSQL only",
     "pdf_memory_limit": "invoices are rendered by Stripe until the renderer comes",
 }
 """Field name → what holds today."""

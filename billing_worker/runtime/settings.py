@@ -85,6 +85,12 @@ class Settings(BaseModel):
     stripe_enable_cache: bool = Field(False, description="cache reads from Stripe")
     stripe_cache_ttl: Duration = Field(parse_duration("300"), description="age of a cached read at most")
     stripe_rate_limit_buffer: float = Field(0.8, gt=0, le=1, description="share of Stripe's rate limit to use")
+    stripe_rate_limit: int = Field(
+        0, ge=0, le=100_000, description="calls per second Stripe allows; 0: its own, 100 in live and 25 in test mode"
+    )
+    http_proxy: str = Field("", description="proxy for calls to Stripe over http, e.g. http://proxy.example.com:8080")
+    https_proxy: str = Field("", description="proxy for calls to Stripe over https; HTTP_PROXY where it is empty")
+    no_proxy: str = Field("", description="hosts called without a proxy, separated by commas")
     stripe_batch_requests: bool = Field(True, description="read pages of 100 instead of single objects")
     stripe_proration_behavior: Literal["create_prorations", "none", "always_invoice"] = Field(
         "create_prorations", description="proration of subscription changes"
@@ -155,7 +161,9 @@ class Settings(BaseModel):
     )
     usage_aggregation_parallel: bool = Field(False, description="let several workers aggregate a backlog")
     usage_aggregation_workers: int = Field(1, ge=1, le=32, description="how many of them")
-    usage_enable_buffer: bool = Field(False, description="accept usage into a Redis buffer")
+    usage_enable_buffer: bool = Field(
+        False, description="take usage of the API into Redis first, answered 202: what Redis itself loses is lost"
+    )
     usage_buffer_size: int = Field(10000, ge=1, description="records the buffer holds at most")
     quota_enforcement_enabled: bool = Field(True, description="hard quotas block their users")
 
