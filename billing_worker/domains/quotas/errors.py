@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
+from billing_worker.domains.quotas.states import ReservationStatus
 from billing_worker.kernel.errors import InvalidValueError, NotFoundError, RefusedError, TerminalError
 
 
@@ -36,3 +40,40 @@ class NoBillingAnchorError(QuotaError, RefusedError):
     def __init__(self, user_id: str, problem: str) -> None:
         self.user_id = user_id
         super().__init__(f"quota of user {user_id} cannot follow a subscription: {problem}; or use --period month")
+
+
+class UnreservableMetricError(QuotaError, RefusedError):
+    """Only what is summed can be reserved."""
+
+    def __init__(self, metric_type: str) -> None:
+        self.metric_type = metric_type
+        super().__init__(f"{metric_type} is not summed, so its units cannot be reserved; check it instead")
+
+
+class ReservationConflictError(QuotaError, RefusedError):
+    """The id belongs to another reservation."""
+
+    def __init__(self, reservation_id: UUID) -> None:
+        self.reservation_id = reservation_id
+        super().__init__(f"reservation {reservation_id} exists with another user, metric or number; use a new id")
+
+
+class ReservationNotFoundError(QuotaError, NotFoundError):
+    """There is no such reservation."""
+
+    def __init__(self, reservation_id: UUID) -> None:
+        self.reservation_id = reservation_id
+        super().__init__(f"no reservation {reservation_id}; reserve first")
+
+
+class ReservationEndedError(QuotaError, RefusedError):
+    """The reservation has ended otherwise."""
+
+    def __init__(self, reservation_id: UUID, status: ReservationStatus, ended_at: datetime | None) -> None:
+        self.reservation_id = reservation_id
+        self.status = status
+        self.ended_at = ended_at
+        at = f" at {ended_at.isoformat()}" if ended_at else ""
+        super().__init__(
+            f"reservation {reservation_id} was {status}{at}; its units are free again or spent: record what was used"
+        )

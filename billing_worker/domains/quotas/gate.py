@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
@@ -21,9 +21,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.quotas.errors import InvalidQuotaError
 from billing_worker.domains.quotas.lease_store import Closed, Gone, LeaseStore, Spent
 from billing_worker.domains.quotas.queries.leases import report_spent
 from billing_worker.domains.quotas.rules import check_units
+from billing_worker.domains.quotas.services.reserve_units import LASTS, LASTS_AT_MOST, Reserved, reserve_units
 from billing_worker.domains.quotas.services.settle_known_leases import LeaseNews
 from billing_worker.domains.quotas.services.take_units import Taken, take_units
 from billing_worker.domains.quotas.states import DecidedBy, FailMode, Reason
@@ -156,6 +158,25 @@ class QuotaGate:
             )
             return Decision(allowed, Reason.UNREACHABLE, DecidedBy.FAIL_MODE)
 
+    def reserve(
+        self, reservation_id: UUID, user_id: str, metric_type: str, units: int, *, lasts: timedelta = LASTS
+    ) -> Reserved:
+        """Hold units for one piece of work; PostgreSQL alone decides, with what Redis had leased called back.
+
+        Raises: UnknownMetricError, InvalidQuotaError, ReservationConflictError; DBAPIError when PostgreSQL is away.
+        """
+        self._metrics.get(metric_type)
+        check_units(units)
+        if not timedelta() < lasts <= LASTS_AT_MOST:
+            problem = f"{lasts} is not between 1 second and {LASTS_AT_MOST}; for example 600"
+            raise InvalidQuotaError("lasts_seconds", problem)
+        reserved = self._reserve(reservation_id, user_id, metric_type, units, lasts, LeaseNews())
+        if reserved.reason is Reason.USED_UP and reserved.recall:
+            recalled = self.close_leases(user_id, reserved.recall)
+            if recalled.left or recalled.missing:
+                reserved = self._reserve(reservation_id, user_id, metric_type, units, lasts, recalled)
+        return reserved
+
     def report(self, *, everything: bool = False) -> int:
         """Tell PostgreSQL what was granted of leases whose time is over, or of all when the process ends.
 
@@ -255,6 +276,28 @@ class QuotaGate:
             )
         self._forget(*news.left, *news.spent)
         return taken
+
+    def _reserve(
+        self, reservation_id: UUID, user_id: str, metric_type: str, units: int, lasts: timedelta, news: LeaseNews
+    ) -> Reserved:
+        now = self._unit_of_work.now()
+        with self._unit_of_work.transaction() as session:
+            reserved = reserve_units(
+                session,
+                reservation_id,
+                user_id,
+                metric_type,
+                units,
+                lasts=lasts,
+                news=news,
+                spender_id=self._spender_id,
+                metrics=self._metrics,
+                zone=self._zone,
+                enforcing=self._enforcing,
+                now=now,
+            )
+        self._forget(*news.left, *news.spent)
+        return reserved
 
     def _adopt(self, user_id: str, desk: _Desk, taken: Taken, started: float, now: datetime) -> None:
         """Go on with the lease that PostgreSQL gave."""

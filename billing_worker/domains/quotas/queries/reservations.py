@@ -41,8 +41,8 @@ def find_reservation(session: Session, reservation_id: UUID) -> Reservation | No
         f"SELECT {_COLUMNS} FROM billing.billing_quota_reservations r "  # noqa: S608 - constants of this module
         "JOIN billing.billing_quota_periods p ON p.id = r.quota_period_id WHERE r.id = :id"
     )
-    row = session.execute(statement, {"id": reservation_id}).one_or_none()
-    return None if row is None else Reservation(*row[:9], ReservationStatus(row.status))
+    row = session.execute(statement, {"id": reservation_id}).mappings().one_or_none()
+    return None if row is None else Reservation(**{**row, "status": ReservationStatus(row["status"])})
 
 
 def insert_reservation(
