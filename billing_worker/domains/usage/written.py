@@ -75,7 +75,7 @@ class WrittenCall:
     def held_rows(self) -> list[tuple[object, ...]]:
         """Return the rows of billing_usage_held."""
         rows: list[tuple[object, ...]] = []
-        for index, reason in self.call.held.items():
+        for index, reason in sorted(self.call.held.items()):
             user, metric, value, _, unique_key, key = self.call.records[index]
             content = (user, metric, value, unique_key, self.times[index], self.now, key)
             rows.append((self.numbers.batch_id, *content, self.source, reason.value, ""))
@@ -108,7 +108,7 @@ def log_call(written: WrittenCall) -> None:
             call.records[index].unique_key,
             call.digests.get(index),
         ]
-        for index in (*call.held, *written.frozen)
+        for index in sorted({*call.held, *written.frozen})
     ]
     _log.info(
         "usage_recorded",
