@@ -26,13 +26,13 @@ def build_container(settings: Settings) -> Container:
     engine = build_engine(settings, application_name="nself")
     clock = DatabaseClock(engine)
     unit_of_work = UnitOfWork(engine, clock, statement_timeout=settings.db_query_timeout)
-    gateway = StripeGateway(settings)
-    bind_installation(unit_of_work, gateway, settings)
     redis = Redis.from_url(
         settings.redis_url.get_secret_value(),
         socket_timeout=REDIS_SOCKET_SECONDS,
         socket_connect_timeout=REDIS_SOCKET_SECONDS,
     )
+    gateway = StripeGateway(settings, redis=redis)
+    bind_installation(unit_of_work, gateway, settings)
     return Container(
         settings=settings,
         engine=engine,

@@ -103,6 +103,7 @@ def _door(container: Container, *, is_dry_run: bool) -> ChangeDoor:
             batch_size=container.settings.billing_webhook_batch_size,
             clear_mark=container.waker.clear_mark,
         )
+        container.stripe.forget_lane(lane)
         if report.again or report.busy:
             container.waker.wake_lane(lane, woken_by="command")
 

@@ -103,7 +103,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "update": "take an invoice's changes over from Stripe",
         },
     ),
-    "billing metrics": (FLOWER, {"requests": "show calls to Stripe over a time"}),
     "billing overage": (
         DATABASE,
         {

@@ -15,6 +15,7 @@ from billing_worker.inbox.services.fetch_parked import fetch_parked
 from billing_worker.inbox.services.prune_payloads import prune_payloads
 from billing_worker.inbox.services.rescue_lanes import rescue_lanes
 from billing_worker.kernel.errors import InvalidValueError
+from billing_worker.stripe_gateway.priority import Priority
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
 from billing_worker.worker.queues import FETCH, MAINTENANCE, RECONCILIATION, WEBHOOK_QUEUE_PREFIX
@@ -32,6 +33,8 @@ def drain(container: Container, *, lane: int, woken_by: str = "") -> Mapping[str
         batch_size=container.settings.billing_webhook_batch_size,
         clear_mark=container.waker.clear_mark,
     )
+    if report.events:
+        container.stripe.forget_lane(lane)
     if report.again:
         container.waker.wake_lane(lane)
     return vars(report)
@@ -40,7 +43,8 @@ def drain(container: Container, *, lane: int, woken_by: str = "") -> Mapping[str
 @task("inbox.fetch_parked", queue=FETCH)
 def fetch(container: Container) -> Mapping[str, object]:
     """Settle the order of ambiguous objects by asking Stripe."""
-    asked = fetch_parked(container.unit_of_work, container.stripe, wake=container.waker.wake_lane)
+    gateway = container.stripe.on_behalf_of(Priority.WEBHOOKS)
+    asked = fetch_parked(container.unit_of_work, gateway, wake=container.waker.wake_lane)
     return {"asked": asked}
 
 
@@ -58,7 +62,7 @@ def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]: 
     try:
         certificate = certify_events(
             container.unit_of_work,
-            container.stripe,
+            container.stripe.on_behalf_of(Priority.RECONCILIATION),
             livemode=container.settings.livemode,
             wake=container.waker.wake_lane,
         )

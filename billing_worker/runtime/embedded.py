@@ -22,7 +22,12 @@ PART_OF_NAME = {
 }
 """Names that the stack decides while their part is embedded, whatever else is written."""
 
-DEFAULT_OF_PART = {"STRIPE_SECRET_KEY": "stripe", "STRIPE_WEBHOOK_SECRET": "stripe", "BILLING_COLLECTOR": "stripe"}
+DEFAULT_OF_PART = {
+    "STRIPE_SECRET_KEY": "stripe",
+    "STRIPE_WEBHOOK_SECRET": "stripe",
+    "STRIPE_RATE_LIMIT": "stripe",
+    "BILLING_COLLECTOR": "stripe",
+}
 """Names that the stack proposes while their part is embedded: an operator's own value wins."""
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})

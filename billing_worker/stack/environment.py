@@ -38,6 +38,7 @@ def stack_environment(home: StackHome, state: StackState) -> dict[str, str]:
         "STRIPE_SECRET_KEY": state.stripe_key,
         "STRIPE_WEBHOOK_SECRET": state.webhook_secret,
         "STRIPE_API_BASE": f"http://{LOOPBACK}:{ports['stripe-mock']}",
+        "STRIPE_RATE_LIMIT": "1000",  # the sandbox's own limits are off unless asked for
         "STRIPE_MOCK_ENABLED": "true",
         "SANDBOX_PORT": str(ports["stripe-mock"]),
         "SANDBOX_STATE_DIR": str(home.root / "sandbox"),

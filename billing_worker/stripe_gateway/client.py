@@ -2,69 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, Self
+from urllib.parse import quote
 
-import requests
-import stripe
 import structlog
-from urllib3.exceptions import NewConnectionError
+from redis import Redis
 
 from billing_worker.kernel.errors import InvalidValueError
 from billing_worker.runtime.settings import Settings
-from billing_worker.stripe_gateway.errors import (
-    OutcomeUnknown,
-    RateLimited,
-    StripeRefused,
-    StripeUnavailable,
-    map_error_answer,
-)
+from billing_worker.stripe_gateway.breaker import CircuitBreaker, CircuitOpenError
+from billing_worker.stripe_gateway.budget import PATIENCE_SECONDS, BudgetSpentError, CallBudget, Limits
+from billing_worker.stripe_gateway.cache import ReadCache
+from billing_worker.stripe_gateway.errors import OutcomeUnknown, RateLimited, StripeUnavailable
+from billing_worker.stripe_gateway.figures import FigureKeeper
 from billing_worker.stripe_gateway.operations import Operation, read_path
 from billing_worker.stripe_gateway.priority import Priority
+from billing_worker.stripe_gateway.transport import (
+    API_VERSION,
+    CONNECT_TIMEOUT_SECONDS,
+    Exchange,
+    Request,
+    Retrieved,
+    Transport,
+)
 
-API_VERSION = "2026-10-28.endive"
-"""The version this release is written for; sent with every call and stored with every intent."""
+__all__ = ["API_VERSION", "LONGEST_WAIT_SECONDS", "Page", "Retrieved", "StripeGateway"]
 
-PRODUCTION_BASE = "https://api.stripe.com"
-CONNECT_TIMEOUT_SECONDS = 5.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
 """Four waits of at most 8 s stay below the soft limit of a task (60 s)."""
+
+CHANGE_PATIENCE = timedelta(seconds=10)
+"""A change that Stripe refused unheard is repeated no later than this after its first attempt: its lease must hold."""
 
 V1 = "/v1/"
 
 PAGE_LIMIT = 100
 """Source: Stripe's documentation, “Pagination”: a limit lies between 1 and 100."""
 
-VERSION_MARGIN = timedelta(seconds=1)
-"""An event of the second in which the request started may be missing in the answer (ARCHITECTURE §3)."""
-
-_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-
 _log = structlog.get_logger(__name__)
-
-# Telemetry would write a file into the home directory (STRIPE.md, “Client”).
-stripe.enable_telemetry = False
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """One object as Stripe answered it.
-
-    Shape: `observed_at` is the version a mirror row may claim: Stripe's clock at the start of the request minus 1 s.
-    """
-
-    data: dict[str, Any]
-    observed_at: datetime
-    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +59,66 @@ class Page:
     observed_at: datetime
 
 
-class UndatedAnswerError(ValueError):
-    """An answer carries no readable date."""
-
-
 class StripeGateway:
     """Calls Stripe; safe to use from several threads.
 
-    Reads are repeated here on 429, 5xx and network errors; changes never are: only their intent repeats them.
+    Reads are repeated here on 429, 5xx and network errors. Changes are repeated here only after an answer that proves
+    that nothing happened (429, a connection never made); anything unclear is repeated by the change's intent alone.
+    With Redis the processes of an installation share a call budget, figures and, if it is on, a cache of reads.
     """
 
-    def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._client = _build_client(settings)
-        self._reads_at_most = settings.stripe_max_retries + 1
+    def __init__(
+        self, settings: Settings, *, redis: Redis | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._transport = Transport(settings)
+        self._attempts_at_most = settings.stripe_max_retries + 1
         self._wait_grows = settings.stripe_retry_backoff == "exponential"
         self._sleep = sleep
-        self.longest_call = timedelta(seconds=CONNECT_TIMEOUT_SECONDS) + 2 * settings.api_timeout
-        """A changing call ends within this time: connect, send, and two waits for parts of the answer."""
+        self._figures = FigureKeeper(redis)
+        self._budget = CallBudget(Limits.of(settings), redis, sleep=sleep)
+        self._breaker = CircuitBreaker(tell=self._figures.tell_circuit)
+        self._cache = None
+        if redis is not None and settings.stripe_enable_cache:
+            self._cache = ReadCache(redis, settings.stripe_cache_ttl)
+        self._priority = Priority.INTERACTIVE
+        one_call = timedelta(seconds=CONNECT_TIMEOUT_SECONDS) + 2 * settings.api_timeout
+        patience = timedelta(seconds=max(PATIENCE_SECONDS.values()))
+        self.longest_call = CHANGE_PATIENCE + patience + one_call
+        """A changing call ends within this time: room in the budget, repetitions, connect, send, two waits to read."""
+
+    def on_behalf_of(self, priority: Priority) -> Self:
+        """Return the same gateway for reads of another priority; budget, circuit and connections are shared."""
+        twin = copy(self)
+        twin._priority = priority  # noqa: SLF001 - its own
+        return twin
 
     def retrieve(
-        self, object_type: str, object_id: str, *, expand: Sequence[str] = (), account_id: str = ""
+        self,
+        object_type: str,
+        object_id: str,
+        *,
+        expand: Sequence[str] = (),
+        account_id: str = "",
+        may_be_cached: bool = False,
     ) -> Retrieved:
         """Read one object.
 
+        Shape: `may_be_cached` takes a copy of STRIPE_CACHE_TTL at most where the cache is on: for looking only, never
+        for a decision about money.
         Raises: StripeNotFound, StripeUnavailable, RateLimited, StripeRefused, StripeKeyRejected.
         """
         path = read_path(object_type, quote(object_id, safe=""))
         params = {"expand": list(expand)} if expand else {}
-        return self._read(f"{object_type}.retrieve", path, params, account_id)
+        request = Request(f"{object_type}.retrieve", "get", path, params, account_id)
+        cache = self._cache if may_be_cached else None
+        slot = cache.slot(account_id, object_type, object_id, expand) if cache is not None else None
+        if cache is None or slot is None:
+            return self._exchange(request, self._priority)
+        found = cache.find(slot)
+        if found is None:
+            found = self._exchange(request, self._priority)
+            cache.keep(slot, found)
+        return found
 
     def list_page(
         self,
@@ -119,7 +134,8 @@ class StripeGateway:
         Raises: StripeUnavailable, RateLimited, StripeRefused, StripeKeyRejected.
         """
         wanted = {**(params or {}), "limit": limit, "starting_after": starting_after}
-        answer = self._read(f"{path.removeprefix(V1)}.list", V1 + path.removeprefix(V1), wanted, account_id)
+        short = path.removeprefix(V1)
+        answer = self._exchange(Request(f"{short}.list", "get", V1 + short, wanted, account_id), self._priority)
         return Page(
             data=list(answer.data.get("data", [])),
             has_more=bool(answer.data.get("has_more")),
@@ -128,7 +144,8 @@ class StripeGateway:
 
     def read(self, path: str, *, params: Mapping[str, Any] | None = None, account_id: str = "") -> Retrieved:
         """Read what is neither an object with an id nor a list, for example `account` or `balance`."""
-        return self._read(f"{path}.read", V1 + path.removeprefix(V1), dict(params or {}), account_id)
+        short = path.removeprefix(V1)
+        return self._exchange(Request(f"{short}.read", "get", V1 + short, params or {}, account_id), self._priority)
 
     def call(
         self,
@@ -139,9 +156,9 @@ class StripeGateway:
         path_ids: Mapping[str, str] | None = None,
         api_version: str = API_VERSION,
         account_id: str = "",
-        priority: Priority = Priority.INTERACTIVE,  # noqa: ARG002
+        priority: Priority = Priority.INTERACTIVE,
     ) -> Retrieved:
-        """Change something at Stripe, once; a repetition is the business of the caller's intent.
+        """Change something at Stripe, once; a repetition after an unclear end is the business of the caller's intent.
 
         Idempotent by: `idempotency_key`, at Stripe, for at least 24 hours.
         Raises: CardDeclined, StripeRefused, StripeNotFound, StripeKeyRejected (nothing more can happen under this key);
@@ -151,129 +168,80 @@ class StripeGateway:
             # The SDK's raw_request keeps this name for itself and would drop the parameter silently.
             raise InvalidValueError("`usage` cannot be sent: leave it out, Stripe's default is off_session")
         ids = {name: quote(value, safe="") for name, value in (path_ids or {}).items()}
-        path = operation.path.format(**ids)
         options = {"idempotency_key": idempotency_key, "stripe_version": api_version}
-        return self._exchange(operation.name, operation.method, path, params, account_id, options, operation.base)
+        request = Request(
+            operation.name,
+            operation.method,
+            operation.path.format(**ids),
+            params,
+            account_id,
+            options,
+            operation.base,
+        )
+        return self._exchange(request, priority)
 
-    def _read(self, name: str, path: str, params: Mapping[str, Any], account_id: str) -> Retrieved:
-        for attempt in range(1, self._reads_at_most + 1):
-            try:
-                return self._exchange(name, "get", path, params, account_id, {}, "api")
-            except (RateLimited, StripeUnavailable) as error:
-                if attempt == self._reads_at_most:
-                    raise
-                self._sleep(self._wait_seconds(attempt, getattr(error, "retry_after_seconds", None)))
-        raise AssertionError("unreachable: the last error was raised")
+    def forget_lane(self, lane: int) -> None:
+        """Forget cached reads of a lane's objects, because an event changed one of them."""
+        if self._cache is not None:
+            self._cache.forget_lane(lane)
 
-    def _wait_seconds(self, attempt: int, wished: float | None) -> float:
+    def _exchange(self, request: Request, priority: Priority) -> Retrieved:
+        started = time.monotonic()
+        attempt = 1
+        while True:
+            result = self._attempt(request, priority, attempt)
+            if isinstance(result, Retrieved):
+                return result
+            wait = self._wait_before_next(result, attempt)
+            patience = CHANGE_PATIENCE.total_seconds() if request.is_change else math.inf
+            if wait is None or time.monotonic() - started + wait > patience:
+                raise result
+            self._sleep(wait)
+            attempt += 1
+
+    def _attempt(self, request: Request, priority: Priority, attempt: int) -> Retrieved | Exception:
+        try:
+            self._breaker.admit(request.name)
+            waited = self._budget.wait_for_room(request.name, priority)
+        except (CircuitOpenError, BudgetSpentError) as error:
+            return error
+        exchange = self._transport.send(request)
+        self._breaker.note(answered=not _is_silence(exchange.result))
+        self._figures.count(request, exchange, priority=priority, has_waited=waited > 0, at=datetime.now(UTC))
+        self._log_call(request, exchange, priority, attempt, waited)
+        return exchange.result
+
+    def _wait_before_next(self, error: Exception, attempt: int) -> float | None:
+        """Return how long to wait before the next attempt, None if there is to be none."""
+        # Of a change, too, these prove that it did nothing.
+        if not isinstance(error, RateLimited | StripeUnavailable) or attempt >= self._attempts_at_most:
+            return None
+        if isinstance(error, CircuitOpenError | BudgetSpentError) or error.should_retry is False:
+            return None
+        wished = error.retry_after_seconds
         if wished is not None:
             return min(wished, LONGEST_WAIT_SECONDS)
         longest = FIRST_WAIT_SECONDS * (2 ** (attempt - 1) if self._wait_grows else 1)
         # Full jitter on the upper half: processes that were refused together do not come back together.
         return min(longest, LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
-    def _exchange(
-        self,
-        name: str,
-        method: str,
-        path: str,
-        params: Mapping[str, Any],
-        account_id: str,
-        options: Mapping[str, str],
-        base: str,
-    ) -> Retrieved:
-        started = time.perf_counter()
-        status: int | str = "no_answer"
-        headers: dict[str, str] = {}
-        arguments = {key: value for key, value in params.items() if value is not None} | {**options, "base": base}
-        if account_id:
-            arguments["stripe_account"] = account_id
-        try:
-            answer = self._client.raw_request(method, path, **arguments)
-            status, headers = answer.code, _lower(answer.headers)
-            return _retrieved(answer.body, headers, time.perf_counter() - started)
-        except UndatedAnswerError as error:
-            raise (StripeUnavailable if method == "get" else OutcomeUnknown)(f"{name}: {error}") from error
-        except stripe.StripeError as error:
-            status, headers = error.http_status or status, _lower(error.headers)
-            raise _mapped(error, headers, is_change=method != "get", operation=name) from error
-        finally:
-            _log.info(
-                "stripe_call",
-                operation=name,
-                status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
-                request_id=headers.get("request-id"),
-            )
+    def _log_call(self, request: Request, exchange: Exchange, priority: Priority, attempt: int, waited: float) -> None:
+        _log.info(
+            "stripe_call",
+            operation=request.name,
+            status=exchange.status,
+            ms=exchange.ms,
+            request_id=exchange.request_id,
+            attempt=attempt,
+            priority=priority.value,
+            waited_ms=round(waited * 1000),
+        )
+        if isinstance(exchange.result, RateLimited):
+            _log.warning("stripe_rate_limit", operation=request.name, request_id=exchange.request_id)
 
 
-def _build_client(settings: Settings) -> stripe.StripeClient:
-    base = settings.stripe_api_base.rstrip("/")
-    session = requests.Session() if urlsplit(base).hostname in _LOCAL_HOSTS else None
-    if session is not None:
-        # The sandbox on this machine is never behind the environment's proxy; Stripe itself may be.
-        session.trust_env = False
-    elsewhere = {} if base == PRODUCTION_BASE else dict.fromkeys(("api", "connect", "files", "meter_events"), base)
-    return stripe.StripeClient(
-        settings.stripe_secret_key.get_secret_value(),
-        stripe_version=API_VERSION,
-        base_addresses=elsewhere,  # type: ignore[arg-type] # a TypedDict of these four names
-        max_network_retries=0,
-        http_client=stripe.RequestsClient(
-            timeout=(CONNECT_TIMEOUT_SECONDS, settings.api_timeout.total_seconds()), session=session
-        ),
-    )
-
-
-def _retrieved(body: str, headers: Mapping[str, str], elapsed_seconds: float) -> Retrieved:
-    return Retrieved(
-        data=json.loads(body),
-        observed_at=observed_at(headers.get("date", ""), elapsed_seconds),
-        request_id=headers.get("request-id"),
-    )
-
-
-def observed_at(date_header: str, elapsed_seconds: float) -> datetime:
-    """Compute the version of a snapshot: Stripe's clock when the request started, minus one second.
-
-    Whatever happened in an earlier second than this one is in the snapshot; a later event may be missing in it.
-    """
-    try:
-        answered_at = parsedate_to_datetime(date_header).astimezone(UTC)
-    except ValueError:
-        raise UndatedAnswerError(
-            "Stripe's answer has no readable Date header, so its place among the events is unknown: "
-            "check that no proxy strips it"
-        ) from None
-    return answered_at - timedelta(seconds=math.floor(elapsed_seconds)) - VERSION_MARGIN
-
-
-def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return {name.lower(): value for name, value in (headers or {}).items()}
-
-
-def _mapped(error: stripe.StripeError, headers: dict[str, str], *, is_change: bool, operation: str) -> Exception:
-    if isinstance(error, stripe.APIConnectionError):
-        said = f"{operation}: no answer from Stripe ({type(error.__cause__).__name__})"
-        if is_change and not _never_sent(error.__cause__):
-            return OutcomeUnknown(said)
-        return StripeUnavailable(said)
-    if error.http_status is None:
-        return StripeRefused(f"{operation}: {error}", code=error.code, param=None, request_id=None)
-    body = error.json_body if isinstance(error.json_body, dict) else {}
-    details = body.get("error")
-    return map_error_answer(
-        status=error.http_status,
-        error=details if isinstance(details, dict) else {},
-        headers=headers,
-        is_change=is_change,
-        operation=operation,
-    )
-
-
-def _never_sent(cause: BaseException | None) -> bool:
-    """Say whether no byte of the request left: only then is the outcome of a change known."""
-    if isinstance(cause, requests.exceptions.ConnectTimeout):
-        return True
-    reason = getattr(cause.args[0], "reason", None) if cause is not None and cause.args else None
-    return isinstance(reason, NewConnectionError)
+def _is_silence(result: Retrieved | Exception) -> bool:
+    """Say whether Stripe is not answering as it should: no answer, or a failure of its own."""
+    if isinstance(result, OutcomeUnknown):
+        return not result.key_is_spent
+    return isinstance(result, StripeUnavailable)

@@ -5,24 +5,38 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypedDict
 
 from billing_worker.kernel.errors import RetryableError, TerminalError
 
 
 class StripeUnavailable(RetryableError):
-    """Stripe could not be reached, or said that it could not answer; nothing was changed there."""
+    """Stripe could not be reached, or said that it could not answer; nothing was changed there.
+
+    Units: `retry_after_seconds` and `should_retry` are Stripe's own wishes (its headers Retry-After and
+    Stripe-Should-Retry), None when it named none.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, should_retry: bool | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.should_retry = should_retry
 
 
 class RateLimited(RetryableError):
     """Stripe refused the call because there were too many; nothing was changed there.
 
-    Units: `retry_after_seconds` is Stripe's own wish, None when it named none.
+    Units: `retry_after_seconds` and `should_retry` as with StripeUnavailable.
     """
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, should_retry: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.should_retry = should_retry
 
 
 class OutcomeUnknown(RetryableError):
@@ -88,7 +102,7 @@ def map_error_answer(
     code = error.get("code")
     said = f"{operation}: {error.get('message') or f'HTTP {status}'} (request {request_id or 'unknown'})"
     if status == HTTPStatus.TOO_MANY_REQUESTS or code in ("rate_limit", "lock_timeout"):
-        return RateLimited(said, retry_after_seconds=_seconds(headers.get("retry-after")))
+        return RateLimited(said, **_wishes(headers))
     if status == HTTPStatus.PAYMENT_REQUIRED:
         return CardDeclined(
             said,
@@ -100,7 +114,7 @@ def map_error_answer(
     is_key_conflict = error.get("type") == "idempotency_error" and status != HTTPStatus.CONFLICT
     if is_key_conflict or _is_unclear(status):
         is_spent = is_key_conflict or headers.get("idempotent-replayed") == "true"
-        return OutcomeUnknown(said, key_is_spent=is_spent) if is_change else StripeUnavailable(said)
+        return OutcomeUnknown(said, key_is_spent=is_spent) if is_change else StripeUnavailable(said, **_wishes(headers))
     family = _BY_STATUS.get(status)
     return family(said) if family else StripeRefused(said, code=code, param=error.get("param"), request_id=request_id)
 
@@ -123,6 +137,16 @@ def _id_of(value: object) -> str | None:
     if isinstance(value, dict):
         value = value.get("id")
     return value if isinstance(value, str) else None
+
+
+class _Wishes(TypedDict):
+    retry_after_seconds: float | None
+    should_retry: bool | None
+
+
+def _wishes(headers: dict[str, str]) -> _Wishes:
+    should_retry = {"true": True, "false": False}.get(headers.get("stripe-should-retry", ""))
+    return {"retry_after_seconds": _seconds(headers.get("retry-after")), "should_retry": should_retry}
 
 
 def _seconds(value: str | None) -> float | None:

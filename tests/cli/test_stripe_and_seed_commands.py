@@ -213,7 +213,7 @@ def test_calls_are_counted_in_the_logs(nself: Nself) -> None:
     assert (rate["calls_last_hour"], rate["refused_last_hour"], rate["per_second_now"]) == (5, 2, 0.03)
     assert rate["per_second_most"] == 3
     limits = told(nself, "stripe", "rate-limits")
-    assert limits[0] == {"limit": "all calls", "per_second": 25, "used_at_most": 3}
+    assert limits[0] == {"limit": "all calls", "per_second": 25, "our_budget": 20, "used_at_most": 3}
     assert [row["per_second"] for row in limits] == [25, 25, 20, 1000]
 
 

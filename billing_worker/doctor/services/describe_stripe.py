@@ -7,6 +7,7 @@ import re
 from pydantic import SecretStr
 
 from billing_worker.runtime.settings import Settings
+from billing_worker.stripe_gateway.budget import Limits
 
 _KEY = re.compile(r"(?P<kind>(?:sk|rk)_(?P<mode>test|live)_|whsec_)\w*?(?P<end>\w{4})")
 _SHORTEST_WITH_END = 24
@@ -34,8 +35,17 @@ def describe_stripe(settings: Settings, *, stripe_is: str) -> dict[str, object]:
         "api_timeout_seconds": settings.api_timeout.total_seconds(),
         "max_retries": settings.stripe_max_retries,
         "retry_backoff": settings.stripe_retry_backoff,
+        "calls_per_second_at_most": Limits.of(settings).overall,
+        "cache": settings.stripe_enable_cache,
+        "cache_ttl_seconds": settings.stripe_cache_ttl.total_seconds(),
+        "proxy": _without_password(settings.https_proxy or settings.http_proxy),
+        "graceful_degradation": settings.billing_graceful_degradation,
         "collector": settings.billing_collector,
     }
+
+
+def _without_password(url: str) -> str | None:
+    return re.sub(r"(?<=//)[^/@]+@", "***@", url) or None
 
 
 def _masked(secret: SecretStr) -> str | None:

@@ -9,12 +9,16 @@ from datetime import datetime, timedelta
 
 from billing_worker.runtime.settings import Settings
 from billing_worker.stack.read_logs import LogLine, read_logs
+from billing_worker.stripe_gateway.budget import ENDPOINT_PER_SECOND, LIVE_PER_SECOND, TEST_PER_SECOND, Limits
 
 WINDOW = timedelta(hours=1)
 _LAST = timedelta(minutes=1)
 _LINES = 1_000_000
 _TOO_MANY = 429
 _SECONDS = _LAST.total_seconds()
+
+SEARCH_PER_SECOND = 20
+METER_EVENTS_PER_SECOND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,14 @@ class StripeRate:
 
 @dataclass(frozen=True, slots=True)
 class StripeLimit:
-    """One of Stripe's limits. Source: Stripe documentation, “Rate limits”. Units: calls per second."""
+    """One of Stripe's limits, and what of it we use at most. Source: Stripe documentation, “Rate limits”.
+
+    Units: calls per second; `our_budget` is None where the call budget knows no bound of its own.
+    """
 
     limit: str
     per_second: int
+    our_budget: int | None
 
 
 def measure_stripe_rate(environ: Mapping[str, str], now: datetime) -> StripeRate:
@@ -51,9 +59,14 @@ def measure_stripe_rate(environ: Mapping[str, str], now: datetime) -> StripeRate
 
 def list_stripe_limits(settings: Settings) -> list[StripeLimit]:
     """List Stripe's limits for this mode."""
-    overall = 100 if settings.livemode else 25
-    limits = (("all calls", overall), ("one endpoint", 25), ("search", 20), ("meter events", 1000))
-    return [StripeLimit(name, per_second) for name, per_second in limits]
+    ours = Limits.of(settings)
+    overall = settings.stripe_rate_limit or (LIVE_PER_SECOND if settings.livemode else TEST_PER_SECOND)
+    return [
+        StripeLimit("all calls", overall, ours.overall),
+        StripeLimit("one endpoint", max(ENDPOINT_PER_SECOND, settings.stripe_rate_limit), ours.endpoint),
+        StripeLimit("search", SEARCH_PER_SECOND, None),
+        StripeLimit("meter events", METER_EVENTS_PER_SECOND, None),
+    ]
 
 
 def _is_refused(line: LogLine) -> bool:

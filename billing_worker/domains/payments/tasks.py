@@ -19,6 +19,7 @@ from billing_worker.effects.runner import count_due
 from billing_worker.effects.services.rescue_intents import rescue_intents
 from billing_worker.effects.services.run_due_effects import run_due_effects
 from billing_worker.inbox.services.write_through import write_through
+from billing_worker.stripe_gateway.priority import Priority
 from billing_worker.switches.board import SwitchBoard
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
@@ -30,7 +31,7 @@ from billing_worker.worker.tasks import task
 def collect_due(container: Container) -> Mapping[str, object]:
     """Learn new declines and collect the invoices whose retry is due."""
     collector = Collector(
-        gateway=container.stripe,
+        gateway=container.stripe.on_behalf_of(Priority.PAYMENTS),
         board=SwitchBoard(container.settings),
         policy=RetryPolicy.parse(container.settings.billing_payment_retry_days),
         sink=write_through,
@@ -42,7 +43,8 @@ def collect_due(container: Container) -> Mapping[str, object]:
 def rescue_open_intents(container: Container) -> Mapping[str, object]:
     """Take up the calls to Stripe that a crash or an unreachable Stripe left open."""
     board = SwitchBoard(container.settings)
-    reached = rescue_intents(container.unit_of_work, container.stripe, board=board, sink=write_through)
+    gateway = container.stripe.on_behalf_of(Priority.PAYMENTS)
+    reached = rescue_intents(container.unit_of_work, gateway, board=board, sink=write_through)
     with container.unit_of_work.transaction() as session:
         settled = settle_released_payments(session, now=container.unit_of_work.now())
     return {**reached, "queue_settled": settled}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from billing_worker.domains.reconciliation.errors import ReconciliationBusyError
 from billing_worker.domains.reconciliation.rules import Scope
 from billing_worker.domains.reconciliation.services.reconcile import reconcile
+from billing_worker.stripe_gateway.priority import Priority
 from billing_worker.worker.container import Container
 from billing_worker.worker.queues import RECONCILIATION
 from billing_worker.worker.tasks import task
@@ -18,9 +19,10 @@ def reconcile_all(container: Container, *, due_at: str = "") -> Mapping[str, obj
     """Compare the whole mirror with Stripe, or go on with the comparison that was left incomplete."""
     if not container.settings.billing_auto_sync:
         return {"skipped": "BILLING_AUTO_SYNC=false"}
+    gateway = container.stripe.on_behalf_of(Priority.RECONCILIATION)
     started_by = f"schedule {due_at}".strip()
     try:
-        ended = reconcile(container.unit_of_work, container.stripe, scope=Scope(), started_by=started_by)
+        ended = reconcile(container.unit_of_work, gateway, scope=Scope(), started_by=started_by)
     except ReconciliationBusyError as error:
         # An operator's run, which compares the same.
         return {"skipped": str(error)}

@@ -202,7 +202,7 @@ def test_what_cannot_be_proved_is_parked_for_an_operator(rig: Rig, session: Sess
     assert rig.proxy.keys == []
 
 
-@pytest.mark.parametrize("fault", ["drop_answer", "done_but_500", "undated", "unreadable", "too_many"])
+@pytest.mark.parametrize("fault", ["drop_answer", "done_but_500", "undated", "unreadable"])
 def test_an_unclear_answer_is_repeated_with_the_same_key(rig: Rig, session: Session, fault: str) -> None:
     intent_id = rig.payment()
     rig.proxy.faults[:] = [fault]  # type: ignore[list-item]  # one of the faults

@@ -130,16 +130,23 @@ def test_a_read_that_stays_refused_ends_with_its_error(proxy: Proxy) -> None:
         ("done_but_500", OutcomeUnknown),
         ("undated", OutcomeUnknown),
         ("unreadable", OutcomeUnknown),
-        ("too_many", RateLimited),
     ],
 )
-def test_changes_are_never_repeated_by_the_gateway(proxy: Proxy, fault: str, error: type[Exception]) -> None:
+def test_unclear_changes_are_never_repeated_by_the_gateway(proxy: Proxy, fault: str, error: type[Exception]) -> None:
     gateway = Gateway(proxy.url)
     proxy.faults[:] = [fault]  # type: ignore[list-item]  # one of the faults
     with pytest.raises(error):
         gateway.call(CREATE, {}, idempotency_key=f"client-{fault}")
     assert proxy.keys == [f"client-{fault}"]
     assert gateway.waits == []
+
+
+def test_a_change_that_was_refused_unheard_is_repeated_under_its_key(proxy: Proxy) -> None:
+    gateway = Gateway(proxy.url)
+    proxy.faults[:] = ["too_many", "too_many"]
+    gateway.call(CREATE, {}, idempotency_key="client-unheard")
+    assert proxy.keys == ["client-unheard"] * 3
+    assert gateway.waits == [0.0, 0.0]
 
 
 def test_a_change_that_never_left_is_told_apart_from_one_whose_answer_is_late() -> None:
@@ -163,5 +170,6 @@ def test_one_line_is_logged_per_call_without_its_parameters(sandbox: Sandbox) ->
         ("stripe_call", "customers.create", 200),
         ("stripe_call", "customer.retrieve", 404),
     ]
-    assert all(set(line) == {"event", "log_level", "operation", "status", "ms", "request_id"} for line in logs)
+    fields = {"event", "log_level", "operation", "status", "ms", "request_id", "attempt", "priority", "waited_ms"}
+    assert all(set(line) == fields for line in logs)
     assert all(str(line["request_id"]).startswith("req_") for line in logs)

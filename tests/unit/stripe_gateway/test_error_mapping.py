@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from billing_worker.kernel.errors import RetryableError, TerminalError
-from billing_worker.stripe_gateway.client import UndatedAnswerError, observed_at
 from billing_worker.stripe_gateway.errors import (
     CardDeclined,
     OutcomeUnknown,
@@ -17,6 +16,7 @@ from billing_worker.stripe_gateway.errors import (
     StripeUnavailable,
     map_error_answer,
 )
+from billing_worker.stripe_gateway.transport import UndatedAnswerError, observed_at
 
 
 def mapped(status: int, *, is_change: bool = True, headers: dict[str, str] | None = None, **error: Any) -> Exception:

@@ -23,11 +23,16 @@ else:
 @json_option
 @pass_invocation
 def command(invocation: Invocation, *, as_json: bool) -> None:
-    """Show Stripe's limits per second, and how much of them the busiest second of the last hour used."""
+    """Show Stripe's limits per second, what all our processes may use, and what the busiest second of the hour used."""
     stripe = configured_stripe(invocation)
     rate = measure_stripe_rate.measure_stripe_rate(invocation.environ, datetime.now(UTC))
     rows = [
-        {"limit": each.limit, "per_second": each.per_second, "used_at_most": None if number else rate.per_second_most}
+        {
+            "limit": each.limit,
+            "per_second": each.per_second,
+            "our_budget": each.our_budget,
+            "used_at_most": None if number else rate.per_second_most,
+        }
         for number, each in enumerate(measure_stripe_rate.list_stripe_limits(stripe.settings))
     ]
     show_rows(rows, as_json=as_json)
