@@ -9,6 +9,8 @@ from datetime import datetime
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from billing_worker.database.arrays import array_literal
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEvent:
@@ -161,7 +163,7 @@ def record_batch(
         connection.execute(
             _NOTE,
             {
-                "ids": f"{{{','.join(map(str, row_ids))}}}",
+                "ids": array_literal(row_ids),
                 "now": now,
                 "lane": lane,
                 "crashes": crashes,

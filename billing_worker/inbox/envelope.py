@@ -18,13 +18,17 @@ from billing_worker.mirror.registry import REGISTRY, ObjectType
 
 @dataclass(frozen=True, slots=True)
 class ReadEvent:
-    """A claimed event whose snapshot has the shape this release understands."""
+    """A claimed event whose snapshot has the shape this release understands.
+
+    Shape: `as_stored` says that the snapshot is what stands in the body, no rule having moved anything.
+    """
 
     claimed: ClaimedEvent
     kind: ObjectType
     snapshot: Mapping[str, Any]
     previous: Mapping[str, Any]
     promoted: Mapping[str, Any]
+    as_stored: bool
 
     @property
     def happened(self) -> bool:
@@ -67,8 +71,10 @@ def read_event(claimed: ClaimedEvent) -> ReadEvent | None:
     kind = REGISTRY.get(claimed.object_type)
     if kind is None:
         return None
-    snapshot, previous = read_body(kind, claimed.body)
-    return ReadEvent(claimed, kind, snapshot, previous, kind.promote(snapshot))
+    body, previous = _parse(claimed.body)
+    snapshot = normalise(kind.name, body)
+    as_stored = len(snapshot) == len(body) and all(snapshot[name] is value for name, value in body.items())
+    return ReadEvent(claimed, kind, snapshot, previous, kind.promote(snapshot), as_stored)
 
 
 def read_body(kind: ObjectType, body: str | bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -76,14 +82,19 @@ def read_body(kind: ObjectType, body: str | bytes) -> tuple[Mapping[str, Any], M
 
     Raises: ShapeError when the body is not an event with an object in it.
     """
+    snapshot, previous = _parse(body)
+    return normalise(kind.name, snapshot), previous
+
+
+def _parse(body: str | bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     try:
         data = json.loads(body)["data"]
         snapshot, previous = data["object"], data.get("previous_attributes") or {}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ShapeError("unreadable_body", "data.object is required and absent") from None
-    if not isinstance(snapshot, Mapping) or not isinstance(previous, Mapping):
+    if not isinstance(snapshot, dict) or not isinstance(previous, dict):
         raise ShapeError("unreadable_body", "data.object and previous_attributes must be objects")
-    return normalise(kind.name, snapshot), previous
+    return snapshot, previous
 
 
 def second_event(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from billing_worker.database.arrays import array_literal
 from billing_worker.inbox.claim import ClaimedEvent
 from billing_worker.inbox.states import EventStatus
 
@@ -69,12 +70,12 @@ def finish_events(session: Session, endings: Sequence[Ending], now: datetime, *,
         {
             "now": now,
             "applied_ms": applied_ms,
-            "ids": [ending.event.row_id for ending in endings],
-            "statuses": [ending.status.value for ending in endings],
-            "superseded": [ending.superseded for ending in endings],
-            "unproven": [ending.order_unproven for ending in endings],
-            "reasons": [ending.reason for ending in endings],
-            "details": [ending.detail[:500] for ending in endings],
+            "ids": array_literal(ending.event.row_id for ending in endings),
+            "statuses": array_literal(ending.status.value for ending in endings),
+            "superseded": array_literal(ending.superseded for ending in endings),
+            "unproven": array_literal(ending.order_unproven for ending in endings),
+            "reasons": array_literal(ending.reason for ending in endings),
+            "details": array_literal(ending.detail[:500] for ending in endings),
         },
     )
 

@@ -131,15 +131,17 @@ def _winner(
 def _add_row(fold: Fold, group: list[ReadEvent], winner: SecondEvent, version: datetime, *, proven: bool) -> None:
     event = next((one for one in group if one.claimed.row_id == winner.row_id), group[0])
     kind, claimed = event.kind, event.claimed
+    is_claimed = claimed.row_id == winner.row_id
     row = MirrorRow(
         account_id=claimed.account_id,
         object_id=claimed.object_id,
         data=winner.snapshot,
-        promoted=event.promoted if claimed.row_id == winner.row_id else kind.promote(winner.snapshot),
+        promoted=event.promoted if is_claimed else kind.promote(winner.snapshot),
         version=version,
         version_row_id=winner.row_id,
         version_event_id=winner.event_id,
         order_unproven=not proven,
         deleted_at=version if winner.ends else None,
+        body_at=claimed.received_at if is_claimed and event.as_stored else None,
     )
     fold.rows[kind.name].append((event, row))

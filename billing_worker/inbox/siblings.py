@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from billing_worker.database.arrays import array_literal
 from billing_worker.inbox.envelope import read_body, second_event
 from billing_worker.inbox.order import SecondEvent, last_of_second
 from billing_worker.mirror.extract import ShapeError
@@ -52,13 +54,23 @@ def read_versions(
     session: Session, object_type: str, objects: Sequence[tuple[str, str]]
 ) -> Mapping[tuple[str, str], Version]:
     """Read the versions of mirror rows by (account, id); objects without a row are absent."""
-    table = table_of(object_type)
     rows = session.execute(
-        select(table.c.account_id, table.c.id, table.c.version, table.c.version_row_id).where(
-            tuple_(table.c.account_id, table.c.id).in_(objects)
-        )
+        _versions(object_type),
+        {
+            "accounts": array_literal(account_id for account_id, _ in objects),
+            "ids": array_literal(object_id for _, object_id in objects),
+        },
     )
     return {(account, object_id): Version(version, row_id) for account, object_id, version, row_id in rows}
+
+
+@cache
+def _versions(object_type: str) -> TextClause:
+    return text(
+        "SELECT account_id, id, version, version_row_id "  # noqa: S608 - the name comes from the registry
+        "FROM unnest(CAST(:accounts AS text[]), CAST(:ids AS text[])) AS wanted (account_id, id) "
+        f"JOIN billing.{table_of(object_type).name} USING (account_id, id)"
+    )
 
 
 def is_newer_waiting(session: Session, object_key: str, second: datetime) -> bool:

@@ -38,7 +38,7 @@ from tests.support.databases import migrate
 BODY_BYTES = 4096
 FILL = 50_000
 TABLES = (
-    "billing_webhook_events, billing_webhook_payloads, billing_customers, billing_effects, billing_dirty_marks, "
+    "billing_webhook_events, billing_webhook_payloads, billing_webhook_queue, billing_held_objects, billing_customers, billing_effects, billing_dirty_marks, "
     "billing_messages"
 )
 
@@ -117,7 +117,7 @@ def one_by_one(unit_of_work: UnitOfWork, limit: int) -> int:
         while done < limit:
             with unit_of_work.transaction() as session:
                 now = unit_of_work.now()
-                claimed = claim_events(session, lane, size=1, now=now)
+                claimed = claim_events(session, lane, after=0, size=1, now=now).events
                 if not claimed:
                     break
                 apply_batch(session, claimed, DISPATCHER, lane=lane, now=now)
