@@ -147,6 +147,14 @@ class StripeGateway:
         short = path.removeprefix(V1)
         return self._exchange(Request(f"{short}.read", "get", V1 + short, params or {}, account_id), self._priority)
 
+    def preview_invoice(self, params: Mapping[str, Any], *, account_id: str = "") -> Retrieved:
+        """Ask what an invoice would be; Stripe wants a POST for it, and changes nothing.
+
+        Raises: like a read.
+        """
+        request = Request("invoices.create_preview", "post", "/v1/invoices/create_preview", params, account_id)
+        return self._exchange(request, self._priority)
+
     def call(
         self,
         operation: Operation,

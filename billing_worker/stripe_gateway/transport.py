@@ -61,8 +61,8 @@ class Request:
 
     @property
     def is_change(self) -> bool:
-        """Say whether it changes something at Stripe."""
-        return self.method != "get"
+        """Say whether it changes something at Stripe: whatever does carries our key."""
+        return "idempotency_key" in self.options
 
 
 @dataclass(slots=True)
