@@ -86,6 +86,8 @@ _ALL = (
     _method("detach"),
     _create("subscriptions", "subscription", "customer", status="all"),
     _update("subscriptions", "subscription"),
+    # Not an update: it takes no money, so that it is possible in safe mode.
+    Operation("subscriptions.end_with_period", "post", "/v1/subscriptions/{id}", "subscription", is_repeatable=True),
     Operation(
         "subscriptions.cancel",
         "delete",
@@ -107,6 +109,10 @@ _ALL = (
     _act("payment_intents", "cancel", "payment_intent", "canceled"),
     _create("refunds", "refund", "charge", "payment_intent"),
     Operation("webhook_endpoints.create", "post", "/v1/webhook_endpoints", "webhook_endpoint", takes_metadata=True),
+    _update("webhook_endpoints", "webhook_endpoint"),
+    Operation(
+        "webhook_endpoints.delete", "delete", "/v1/webhook_endpoints/{id}", "webhook_endpoint", is_repeatable=True
+    ),
     Operation("billing.meters.create", "post", "/v1/billing/meters", "billing.meter"),
     Operation("billing.meter_events.create", "post", "/v1/billing/meter_events", "billing.meter_event"),
 )
