@@ -74,9 +74,9 @@ class QuotaEndpoints:
 
     def blueprint(self) -> Blueprint:
         """Offer the endpoints."""
-        routes = Blueprint("quota", __name__, url_prefix="/quota")
+        routes = Blueprint("quota", __name__)
         for view in (self.check, self.reserve, self.commit, self.release):
-            routes.add_url_rule(f"/{view.__name__}", view_func=view, endpoint=view.__name__, methods=["POST"])
+            routes.add_url_rule(f"/quota/{view.__name__}", view_func=view, endpoint=view.__name__, methods=["POST"])
         return routes
 
     def check(self) -> Response:
