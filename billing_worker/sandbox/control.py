@@ -17,7 +17,7 @@ from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.disturbed import DisturbedApi
 
 _MAX_STEP_SECONDS = 3 * 366 * 86_400
-_AFTER_RETRIES = frozenset({"cancel", "unpaid"})
+_AFTER_RETRIES = frozenset({"cancel", "past_due", "unpaid"})
 _DEFAULT_WAIT_SECONDS = 30
 _MAX_WAIT_SECONDS = 600
 

@@ -6,33 +6,36 @@ from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.core.timeline import Duty
 from billing_worker.sandbox.engine.collecting import collect
-from billing_worker.sandbox.engine.discounts import carried_over
+from billing_worker.sandbox.engine.discounts import drop_discounts, still_applying
 from billing_worker.sandbox.engine.invoices import (
     DRAFT_SECONDS,
-    attach_items,
     close_unpaid,
     finalize,
-    new_invoice,
     open_draft,
     set_lines,
     subscription_id_of,
-    take_pending_items,
 )
-from billing_worker.sandbox.engine.lines import item_line
-from billing_worker.sandbox.engine.parents import subscription_parent
+from billing_worker.sandbox.engine.lines import item_lines
 from billing_worker.sandbox.engine.pausing import pause, rule_without_method
-from billing_worker.sandbox.engine.prices import period_end
+from billing_worker.sandbox.engine.pending_updates import expire as expire_pending
+from billing_worker.sandbox.engine.prices import one_period_before, period_end
 from billing_worker.sandbox.engine.schedules import before_renewal
 from billing_worker.sandbox.engine.standing import ENDED, after_settlement, end
+from billing_worker.sandbox.engine.subscription_invoices import (
+    fill,
+    new_subscription_invoice,
+    period_of,
+    usage_lines,
+)
 
 _RENEWING = frozenset({"active", "trialing", "past_due", "unpaid"})
 
 
 def subscription_due_at(subscription: Document) -> int | None:
     """Tell when a subscription needs something done."""
-    instants = [subscription["_trial_notice_at"], subscription["_expires_at"]]
+    instants = [subscription["_trial_notice_at"], subscription["_expires_at"], _pending_until(subscription)]
     if subscription["status"] in _RENEWING:
-        instants += [subscription["cancel_at"], *_ends(subscription)]
+        instants += [subscription["cancel_at"], *_ends(subscription), _collects_again_at(subscription)]
     elif subscription["status"] == "incomplete":
         instants = [subscription["_expires_at"]]
     else:
@@ -48,6 +51,11 @@ def advance_subscription(session: Session, subscription: Document) -> None:
     elif (notice := subscription["_trial_notice_at"]) is not None and notice <= due:
         subscription["_trial_notice_at"] = None
         session.tell("customer.subscription.trial_will_end", subscription)
+    elif (waits := _pending_until(subscription)) is not None and waits <= due:
+        expire_pending(session, subscription)
+    elif (again := _collects_again_at(subscription)) is not None and again <= due:
+        subscription["pause_collection"] = None
+        session.tell_changes(subscription)
     elif (cancel_at := subscription["cancel_at"]) is not None and cancel_at <= due:
         _finish(session, subscription)
     else:
@@ -95,6 +103,17 @@ def _ends(subscription: Document) -> list[int]:
     return [item["current_period_end"] for item in subscription["items"]["data"]]
 
 
+def _pending_until(subscription: Document) -> int | None:
+    update = subscription["pending_update"]
+    return None if update is None else int(update["expires_at"])
+
+
+def _collects_again_at(subscription: Document) -> int | None:
+    paused = subscription["pause_collection"] or {}
+    found: int | None = paused.get("resumes_at")
+    return found
+
+
 def _expire(session: Session, subscription: Document) -> None:
     subscription |= {"status": "incomplete_expired", "ended_at": session.now, "_expires_at": None}
     session.tell_changes(subscription)
@@ -104,15 +123,13 @@ def _expire(session: Session, subscription: Document) -> None:
 
 
 def _finish(session: Session, subscription: Document) -> None:
-    items = subscription["items"]["data"]
-    metered = [item for item in items if item["price"]["recurring"]["usage_type"] == "metered"]
-    if metered and subscription["status"] != "trialing":
-        _bill(session, subscription, [(item, _period(item, session.now)) for item in metered])
+    before_renewal(session, subscription)
+    if subscription["status"] in ENDED:
+        return
+    has_usage = any("quantity" not in item for item in subscription["items"]["data"])
+    if has_usage and subscription["status"] != "trialing":
+        _bill(session, subscription, usage_lines(session, subscription, session.now))
     end(session, subscription, reason="cancellation_requested")
-
-
-def _period(item: Document, until: int) -> tuple[int, int]:
-    return item["current_period_start"], min(item["current_period_end"], until)
 
 
 def _renew(session: Session, subscription: Document) -> None:
@@ -127,63 +144,79 @@ def _renew(session: Session, subscription: Document) -> None:
     if rule == "pause":
         pause(session, subscription)
         return
-    billed: list[tuple[Document, tuple[int, int]]] = []
+    lines: list[Document] = []
     for item in subscription["items"]["data"]:
-        old = (item["current_period_start"], item["current_period_end"])
-        new = (old[1], period_end(item["price"], subscription["billing_cycle_anchor"], old[1]))
-        item |= {"current_period_start": new[0], "current_period_end": new[1]}
+        old, anchor = period_of(item), subscription["billing_cycle_anchor"]
+        # A trial may end before a given anchor: the time up to there is a shorter period of its own.
+        ends = anchor if anchor > old[1] else period_end(item["price"], anchor, old[1])
+        item |= {"current_period_start": old[1], "current_period_end": ends}
         is_metered = item["price"]["recurring"]["usage_type"] == "metered"
-        if not (is_metered and was_trialing):
-            billed.append((item, old if is_metered else new))
+        if not is_metered:
+            lines += _charged(session, subscription, item)
+        elif not was_trialing:
+            lines += item_lines(session, subscription, item, old)
     if was_trialing:
         subscription["status"] = "active"
-    _bill(session, subscription, billed)
+    _bill(session, subscription, lines)
 
 
-def _bill(session: Session, subscription: Document, billed: list[tuple[Document, tuple[int, int]]]) -> None:
-    customer = session.get("customer", subscription["customer"])
+def _charged(session: Session, subscription: Document, item: Document) -> list[Document]:
+    start, end = period_of(item)
+    lines = item_lines(session, subscription, item, (start, end))
+    if subscription["billing_cycle_anchor"] > start:
+        whole = end - one_period_before(item["price"], end)
+        for entry in lines:
+            amount = entry["amount"] * (end - start) // whole
+            entry |= {"amount": amount, "subtotal": amount}
+    return lines
+
+
+def _bill(session: Session, subscription: Document, lines: list[Document]) -> None:
     is_automatic = subscription["collection_method"] == "charge_automatically"
-    subscription["discounts"] = carried_over(session, subscription["discounts"])
+    _drop_discounts(session, subscription)
     paused = subscription["pause_collection"]
     is_held = subscription["status"] == "unpaid" or (paused and paused["behavior"] == "keep_as_draft")
     finalizes_at = None if is_held else session.now + DRAFT_SECONDS
-    invoice = new_invoice(
+    invoice = new_subscription_invoice(
         session,
-        customer,
-        currency=subscription["currency"],
+        subscription,
         reason="subscription_cycle",
-        parent=subscription_parent(subscription),
-        collection_method=subscription["collection_method"],
         auto_advance=not is_held,
         automatically_finalizes_at=finalizes_at,
         next_payment_attempt=finalizes_at if is_automatic else None,
-        default_tax_rates=list(subscription["default_tax_rates"]),
-        discounts=list(subscription["discounts"]),
         period_start=min(subscription["_billed_until"], session.now),
         period_end=session.now,
-        _days_until_due=subscription["days_until_due"],
     )
-    items = take_pending_items(session, customer["id"], invoice["currency"], subscription["id"])
-    lines = [item_line(session, subscription, item, period) for item, period in billed]
-    set_lines(session, invoice, attach_items(invoice, items) + lines)
+    fill(session, subscription, invoice, lines)
     open_draft(session, invoice)
     subscription |= {"latest_invoice": invoice["id"], "_billed_until": session.now}
     session.tell_changes(subscription)
 
 
+def _drop_discounts(session: Session, subscription: Document) -> None:
+    for holder in (subscription, *subscription["items"]["data"]):
+        kept = still_applying(session, holder["discounts"])
+        drop_discounts(session, [discount_id for discount_id in holder["discounts"] if discount_id not in kept])
+        holder["discounts"] = kept
+
+
 def _refresh_usage(session: Session, subscription: Document, invoice: Document) -> None:
     # Usage reported while the invoice is a draft still belongs to its period.
     items = {item["id"]: item for item in subscription["items"]["data"]}
-    lines = []
+    lines: list[Document] = []
+    anew: set[tuple[str, int, int]] = set()
     for entry in invoice["lines"]["data"]:
         details = (entry["parent"] or {}).get("subscription_item_details") or {}
         item = items.get(details.get("subscription_item", ""))
-        if item is not None and item["price"]["recurring"]["usage_type"] == "metered":
-            fresh = item_line(session, subscription, item, (entry["period"]["start"], entry["period"]["end"]))
-            lines.append(fresh | {"id": entry["id"]})
-        else:
+        if item is None or item["price"]["recurring"]["usage_type"] != "metered":
             lines.append(entry)
-    set_lines(session, invoice, lines)
+            continue
+        period = (entry["period"]["start"], entry["period"]["end"])
+        if (item["id"], *period) not in anew:
+            anew.add((item["id"], *period))
+            lines += item_lines(session, subscription, item, period)
+    if anew:
+        set_lines(session, invoice, lines)
 
 
 DUTIES = {

@@ -10,8 +10,9 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.blanks import BLANK_INVOICE, fresh
 from billing_worker.sandbox.engine.charging import new_intent
-from billing_worker.sandbox.engine.discounts import discount_amounts, discounts_of
+from billing_worker.sandbox.engine.discounts import discounts_of, mark_used
 from billing_worker.sandbox.engine.lines import line_from_item
+from billing_worker.sandbox.engine.reductions import coupons_of, put_discounts
 from billing_worker.sandbox.engine.taxes import amount_with, put_taxes
 
 DRAFT_SECONDS = 3600
@@ -46,14 +47,21 @@ def new_invoice(session: Session, customer: Document, *, currency: str, reason: 
 
 
 def set_lines(session: Session, invoice: Document, lines: list[Document]) -> None:
-    """Put lines on a draft and add them up."""
+    """Put lines on a draft and add them up.
+
+    Shape: a new line brings its own `tax_rates`, which are kept apart because a line does not show them.
+    """
     for entry in lines:
         entry["invoice"] = invoice["id"]
+        if "tax_rates" in entry:
+            invoice["_line_rates"][entry["id"]] = entry.pop("tax_rates")
     invoice["lines"] = list_of(lines, f"/v1/invoices/{invoice['id']}/lines")
     subtotal = sum(entry["amount"] for entry in lines)
-    discounts = discount_amounts(session, invoice["discounts"], subtotal)
+    discounts = put_discounts(coupons_of(session), invoice["discounts"], lines)
+    mark_used(session, discounts)
     kept = subtotal - sum(entry["amount"] for entry in discounts)
-    taxes = put_taxes(invoice["default_tax_rates"], lines, kept=kept, subtotal=subtotal)
+    exempt = invoice["customer_tax_exempt"]
+    taxes = put_taxes(invoice["_line_rates"], invoice["default_tax_rates"], lines, exempt=exempt)
     total = kept + amount_with(taxes, "exclusive")
     included = amount_with(taxes, "inclusive")
     customer = session.get("customer", invoice["customer"])
@@ -119,9 +127,9 @@ def finalize(session: Session, invoice: Document) -> None:
     secret = token(28)
     invoice |= {
         "status": "open",
-        "number": f"SANDBOX-{session.next_number('invoice'):04d}",
+        "number": invoice["number"] or f"SANDBOX-{session.next_number('invoice'):04d}",
         "automatically_finalizes_at": None,
-        "effective_at": session.now,
+        "effective_at": invoice["effective_at"] or session.now,
         "ending_balance": session.get("customer", invoice["customer"])["balance"],
         "hosted_invoice_url": f"https://invoice.stripe.com/i/acct_sandbox/test_{secret}",
         "invoice_pdf": f"https://pay.stripe.com/invoice/acct_sandbox/test_{secret}/pdf",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
+from billing_worker.kernel.money import decimals_of
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.engine.prices import price_amount, usage_quantity
+from billing_worker.sandbox.engine.discounts import still_applying
+from billing_worker.sandbox.engine.prices import as_text, price_parts, usage_quantity
+
+_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
 
 
 def pricing_of(price: Document) -> Document:
@@ -17,6 +22,11 @@ def pricing_of(price: Document) -> Document:
         "price_details": {"price": price["id"], "product": price["product"]},
         "unit_amount_decimal": price["unit_amount_decimal"],
     }
+
+
+def as_plain(unit_amount: Decimal) -> Document:
+    """Describe an amount without a price."""
+    return {"type": "price_details", "price_details": None, "unit_amount_decimal": as_text(unit_amount)}
 
 
 def line(*, amount_minor: int, currency: str, description: str, period: tuple[int, int], **given: Any) -> Document:  # noqa: ANN401 - JSON values
@@ -45,41 +55,66 @@ def line(*, amount_minor: int, currency: str, description: str, period: tuple[in
     } | given
 
 
-def item_line(session: Session, subscription: Document, item: Document, period: tuple[int, int]) -> Document:
-    """Charge one subscription item for a period: ahead for seats, in arrears for usage."""
+def item_lines(session: Session, subscription: Document, item: Document, period: tuple[int, int]) -> list[Document]:
+    """Charge one subscription item for a period: ahead for seats, in arrears for usage; a line for each tier."""
     price = session.get("price", item["price"]["id"])
     is_metered = price["recurring"]["usage_type"] == "metered"
     quantity = usage_quantity(session, subscription["customer"], price, period) if is_metered else item["quantity"]
-    name = (session.find("product", price["product"]) or {}).get("name", price["product"])
-    unit = f"{(price['unit_amount'] or 0) / 100:.2f}"
-    return line(
-        amount_minor=price_amount(price, quantity),
-        currency=price["currency"],
-        description=f"{quantity} × {name} (at {unit} / {price['recurring']['interval']})",  # noqa: RUF001 - as at Stripe
-        period=period,
-        parent=_parent(subscription["id"], item["id"], is_proration=False),
-        pricing=pricing_of(price),
-        quantity=quantity,
-        quantity_decimal=str(quantity),
-        subscription=subscription["id"],
-        metadata=dict(item["metadata"]),
-    )
+    name = product_name(session, price)
+    discounts = still_applying(session, item["discounts"])
+    return [
+        line(
+            amount_minor=part.amount_minor,
+            currency=price["currency"],
+            description=f"{part.quantity} × {name} ({part.tier}at {_rate(price, part.unit_amount)})",  # noqa: RUF001 - as at Stripe
+            discounts=discounts,
+            period=period,
+            parent=_parent(subscription["id"], item["id"]),
+            pricing=pricing_of(price) | {"unit_amount_decimal": as_text(part.unit_amount)},
+            quantity=part.quantity,
+            quantity_decimal=str(part.quantity),
+            subscription=subscription["id"],
+            metadata=dict(item["metadata"]),
+            tax_rates=item["tax_rates"],
+        )
+        for part in price_parts(price, quantity)
+    ]
 
 
 def trial_line(session: Session, subscription: Document, item: Document, period: tuple[int, int]) -> Document:
     """Show a trial period as a line that costs nothing."""
     price = item["price"]
-    name = (session.find("product", price["product"]) or {}).get("name", price["product"])
     return line(
         amount_minor=0,
         currency=price["currency"],
-        description=f"Trial period for {name}",
+        description=f"Trial period for {product_name(session, price)}",
         period=period,
-        parent=_parent(subscription["id"], item["id"], is_proration=False),
+        parent=_parent(subscription["id"], item["id"]),
         pricing=pricing_of(price) | {"unit_amount_decimal": "0"},
         quantity=item.get("quantity", 1),
         subscription=subscription["id"],
     )
+
+
+def product_name(session: Session, price: Document) -> str:
+    """Name what a price is for."""
+    product = session.find("product", price["product"])
+    return str(price["product"] if product is None else product["name"])
+
+
+def spoken_amount(amount_minor: Decimal, currency: str) -> str:
+    """Write an amount as invoices do: in the major unit, with the currency's sign where it has one."""
+    digits = decimals_of(currency)
+    major = amount_minor.scaleb(-digits)
+    shown = f"{major:.{digits}f}" if major == round(major, digits) else as_text(major)
+    sign = _SIGNS.get(currency)
+    return f"{sign}{shown}" if sign else f"{shown} {currency.upper()}"
+
+
+def _rate(price: Document, unit_amount: Decimal) -> str:
+    interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
+    every = interval if count == 1 else f"every {count} {interval}s"
+    return f"{spoken_amount(unit_amount, price['currency'])} / {every}"
 
 
 def line_from_item(item: Document) -> Document:
@@ -95,18 +130,27 @@ def line_from_item(item: Document) -> Document:
             "invoice_item_details": {
                 "invoice_item": item["id"],
                 "proration": item["proration"],
-                "proration_details": {"credited_items": None},
+                "proration_details": {"credited_items": (item.get("_credited") or None)},
                 "subscription": details.get("subscription"),
             },
             "subscription_item_details": None,
         },
         pricing=item["pricing"],
         quantity=item["quantity"],
-        quantity_decimal=str(item["quantity"]),
+        quantity_decimal=item["quantity_decimal"],
         subscription=details.get("subscription"),
         metadata=dict(item["metadata"]),
         discountable=item["discountable"],
+        discounts=list(item["discounts"]),
+        tax_rates=item["tax_rates"],
     )
+
+
+def item_id_of(entry: Document) -> str | None:
+    """Tell which invoice item a line is of."""
+    details = (entry["parent"] or {}).get("invoice_item_details") or {}
+    found: str | None = details.get("invoice_item")
+    return found
 
 
 def invoice_item(session: Session, *, customer: str, amount_minor: int, currency: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
@@ -125,7 +169,7 @@ def invoice_item(session: Session, *, customer: str, amount_minor: int, currency
         "invoice": None,
         "livemode": False,
         "metadata": {},
-        "net_amount": amount_minor,
+        "net_amount": None if given.get("discountable", True) else amount_minor,
         "parent": None,
         "period": {"start": session.now, "end": session.now},
         "pricing": None,
@@ -137,13 +181,13 @@ def invoice_item(session: Session, *, customer: str, amount_minor: int, currency
     } | given
 
 
-def _parent(subscription_id: str, item_id: str, *, is_proration: bool) -> Document:
+def _parent(subscription_id: str, item_id: str) -> Document:
     return {
         "type": "subscription_item_details",
         "invoice_item_details": None,
         "subscription_item_details": {
             "invoice_item": None,
-            "proration": is_proration,
+            "proration": False,
             "proration_details": {"credited_items": None},
             "subscription": subscription_id,
             "subscription_item": item_id,

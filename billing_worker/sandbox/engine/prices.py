@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -16,16 +18,36 @@ _DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "year": 12}
 
 
-def price_amount(price: Document, quantity: int) -> int:
-    """Price a quantity: per unit, per block, or by tiers.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one line of an invoice charges of a quantity. Units: minor, `unit_amount` exactly."""
 
-    Units: minor units of the price's currency, rounded half up as Stripe rounds decimal unit amounts.
+    amount_minor: int
+    quantity: int
+    unit_amount: Decimal
+    tier: str = ""
+
+
+def price_amount(price: Document, quantity: int) -> int:
+    """Price a quantity: per unit, per block, or by tiers."""
+    return sum(part.amount_minor for part in price_parts(price, quantity))
+
+
+def price_parts(price: Document, quantity: int) -> list[Part]:
+    """Split a quantity into what each tier charges, flat fees apart; one part without tiers.
+
+    Units: minor units of the price's currency, each part rounded half up as Stripe rounds decimal unit amounts.
     """
     if price["billing_scheme"] == "tiered":
-        exact = _tiered(price, quantity)
-    else:
-        exact = Decimal(price["unit_amount_decimal"] or "0") * _blocks(price, quantity)
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+        return list(_tiered(price, quantity))
+    unit = Decimal(price["unit_amount_decimal"] or "0")
+    return [Part(_rounded(unit * _blocks(price, quantity)), quantity, unit)]
+
+
+def as_text(amount: Decimal) -> str:
+    """Write a decimal amount without an exponent and without idle zeros."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def period_end(price: Document, anchor: int, start: int) -> int:
@@ -159,22 +181,32 @@ def _blocks(price: Document, quantity: int) -> int:
     return -(-quantity // size) if transform["round"] == "up" else quantity // size
 
 
-def _tiered(price: Document, quantity: int) -> Decimal:
-    total, below = Decimal(0), 0
-    for tier in price["_tiers"] or []:
-        bound = None if tier["up_to"] == "inf" else int(tier["up_to"])
-        unit = Decimal(str(tier.get("unit_amount_decimal") or tier.get("unit_amount") or 0))
-        flat = Decimal(str(tier.get("flat_amount_decimal") or tier.get("flat_amount") or 0))
+def _tiered(price: Document, quantity: int) -> Iterator[Part]:
+    below = 0
+    for number, tier in enumerate(price["_tiers"] or [], 1):
+        bound = None if tier["up_to"] in {"inf", None} else int(tier["up_to"])
         is_last = bound is None or quantity <= bound
         if price["tiers_mode"] == "volume":
             if is_last:
-                return unit * quantity + flat
+                yield from _tier_parts(tier, quantity, "")
+                return
             continue
         covered = quantity if is_last or bound is None else bound
         # The first tier's flat fee is due even for nothing used. Source: Stripe documentation, “Tiered pricing”.
         if covered > below or below == 0:
-            total += unit * (covered - below) + flat
+            yield from _tier_parts(tier, covered - below, f"Tier {number} ")
         if is_last:
-            break
+            return
         below = covered
-    return total
+
+
+def _tier_parts(tier: Document, quantity: int, name: str) -> Iterator[Part]:
+    unit = Decimal(str(tier.get("unit_amount_decimal") or tier.get("unit_amount") or 0))
+    flat = Decimal(str(tier.get("flat_amount_decimal") or tier.get("flat_amount") or 0))
+    yield Part(_rounded(unit * quantity), quantity, unit, name)
+    if flat:
+        yield Part(_rounded(flat), 1, flat, f"{name}flat fee ")
+
+
+def _rounded(exact: Decimal) -> int:
+    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))

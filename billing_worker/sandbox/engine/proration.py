@@ -2,27 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.engine.lines import invoice_item, pricing_of
-from billing_worker.sandbox.engine.prices import price_amount
+from billing_worker.sandbox.engine.items import item_amount
+from billing_worker.sandbox.engine.lines import invoice_item, pricing_of, product_name
+from billing_worker.sandbox.engine.reductions import put_discounts
+from billing_worker.sandbox.engine.subscription_terms import is_flexible
 
 
-def proration_items(
-    session: Session, subscription: Document, old: Document | None, new: Document | None, at: int
-) -> list[Document]:
-    """Give the invoice items of one item's change: the unused time back, the remaining time charged.
+def unused_time(session: Session, subscription: Document, item: Document, at: int, paid: int) -> list[Document]:
+    """Give an item's unused time back.
 
-    Units: each amount is the whole part of its exact fraction, counted in seconds (STRIPE.md, “Limits”).
+    Units: the whole part of the exact fraction, counted in seconds (STRIPE.md, “Limits”); `paid` is what the whole
+    period costs now with discounts taken off, which a flexible subscription replaces by what was really charged.
     """
-    items = []
-    for item, sign in ((old, -1), (new, 1)):
-        if item is not None and item["price"]["recurring"]["usage_type"] == "licensed":
-            items.append(_proration(session, subscription, item, sign, old or item, at))
-    return items
+    start, end = item["current_period_start"], item["current_period_end"]
+    credited = None
+    if is_flexible(subscription):
+        debit = _last_debit(session, subscription, item, at)
+        if debit is None:
+            return []
+        paid, start, end, credited = debit.amount_minor, debit.start, debit.end, debit.reference
+    amount = -(paid * (end - at) // (end - start))
+    entry = _item(session, subscription, item, amount, at, end, "Unused time on")
+    return [entry | {"_credited": credited}]
+
+
+def remaining_time(session: Session, subscription: Document, item: Document, at: int, whole: int) -> Document:
+    """Charge an item for what is left of its period; `whole` is what all of it costs, with discounts taken off."""
+    start, end = item["current_period_start"], item["current_period_end"]
+    amount = whole * (end - at) // (end - start)
+    return _item(session, subscription, item, amount, at, end, "Remaining time on")
+
+
+def is_licensed(item: Document) -> bool:
+    """Tell whether an item is charged ahead, and so can be prorated."""
+    return bool(item["price"]["recurring"]["usage_type"] == "licensed")
+
+
+def period_costs(session: Session, items: list[Document], discounts: list[Document]) -> dict[str, int]:
+    """Compute what each item costs in a whole period, with these discounts taken off.
+
+    Source: Stripe API reference, billing_mode.flexible.proration_discounts: classic prorations are net of discounts.
+    """
+    coupons = {discount["id"]: discount["_coupon"] for discount in discounts}
+    lines: list[Document] = [
+        {
+            "id": item["id"],
+            "amount": item_amount(session, item),
+            "currency": item["price"]["currency"],
+            "discountable": True,
+            "discounts": [discount_id for discount_id in item["discounts"] if discount_id in coupons],
+            "pricing": pricing_of(item["price"]),
+        }
+        for item in items
+        if is_licensed(item)
+    ]
+    own = {discount_id for item in items for discount_id in item["discounts"]}
+    shared = [discount_id for discount_id in coupons if discount_id not in own]
+    put_discounts(coupons.__getitem__, shared, lines)
+    return {entry["id"]: entry["amount"] - sum(off["amount"] for off in entry["discount_amounts"]) for entry in lines}
 
 
 def check_proration_date(subscription: Document, at: int, now: int) -> None:
@@ -34,24 +78,62 @@ def check_proration_date(subscription: Document, at: int, now: int) -> None:
         raise invalid("proration_date cannot be in the future.", param="proration_date")
 
 
-def _proration(
-    session: Session, subscription: Document, item: Document, sign: int, period_of: Document, at: int
+@dataclass(frozen=True, slots=True)
+class _Debit:
+    amount_minor: int
+    start: int
+    end: int
+    reference: Document | None
+
+
+def _last_debit(session: Session, subscription: Document, item: Document, at: int) -> _Debit | None:
+    # What was charged last for a time that is not over: changes on the way have credited what came before it.
+    debits = [
+        *_prorated_debits(session, subscription, item),
+        *_invoiced_debits(session, subscription, item),
+    ]
+    covering = [debit for debit in debits if debit.start <= at < debit.end]
+    return max(covering, key=lambda debit: debit.start, default=None)
+
+
+def _prorated_debits(session: Session, subscription: Document, item: Document) -> Iterator[_Debit]:
+    for waiting in session.peek("invoiceitem", "customer", subscription["customer"]):
+        details = (waiting["parent"] or {}).get("subscription_details") or {}
+        is_debit = waiting["proration"] and not waiting["description"].startswith("Unused")
+        if is_debit and details.get("subscription_item") == item["id"]:
+            yield _Debit(waiting["amount"], waiting["period"]["start"], waiting["period"]["end"], None)
+
+
+def _invoiced_debits(session: Session, subscription: Document, item: Document) -> Iterator[_Debit]:
+    invoices = session.peek("invoice", "parent.subscription_details.subscription", subscription["id"])
+    for invoice in invoices:
+        lines = [line for line in invoice["lines"]["data"] if _subscription_item_of(line) == item["id"]]
+        for start, end in {(line["period"]["start"], line["period"]["end"]) for line in lines}:
+            charged = [line for line in lines if (line["period"]["start"], line["period"]["end"]) == (start, end)]
+            amount = sum(line["amount"] - sum(off["amount"] for off in line["discount_amounts"]) for line in charged)
+            reference = {"invoice": invoice["id"], "invoice_line_items": [line["id"] for line in charged]}
+            yield _Debit(amount, start, end, reference)
+
+
+def _subscription_item_of(line: Document) -> str | None:
+    details = (line["parent"] or {}).get("subscription_item_details") or {}
+    found: str | None = details.get("subscription_item")
+    return found
+
+
+def _item(
+    session: Session, subscription: Document, item: Document, amount: int, at: int, end: int, words: str
 ) -> Document:
-    price = session.get("price", item["price"]["id"])
-    start, end = period_of["current_period_start"], period_of["current_period_end"]
-    quantity = item["quantity"]
-    amount = sign * (price_amount(price, quantity) * (end - at) // (end - start))
-    name = (session.find("product", price["product"]) or {}).get("name", price["product"])
+    price, quantity = session.get("price", item["price"]["id"]), item["quantity"]
+    name = product_name(session, price)
     counted = name if quantity == 1 else f"{quantity} × {name}"  # noqa: RUF001 - as at Stripe
-    day = datetime.fromtimestamp(at, UTC)
-    words = "Unused time on" if sign < 0 else "Remaining time on"
     return invoice_item(
         session,
         customer=subscription["customer"],
         amount_minor=amount,
         currency=price["currency"],
         date=at,
-        description=f"{words} {counted} after {day.day} {day:%b %Y}",
+        description=f"{words} {counted} after {datetime.fromtimestamp(at, UTC):%d %b %Y}",
         discountable=False,
         parent={
             "type": "subscription_details",
@@ -62,4 +144,5 @@ def _proration(
         proration=True,
         quantity=quantity,
         quantity_decimal=str(quantity),
+        tax_rates=list(item["tax_rates"]),
     )

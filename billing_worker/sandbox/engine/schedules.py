@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, public
+from billing_worker.sandbox.core.documents import Document, clone
 from billing_worker.sandbox.core.errors import invalid
+from billing_worker.sandbox.core.families import assign
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.core.timeline import Duty
-from billing_worker.sandbox.engine.changing import change_items, invoice_now
+from billing_worker.sandbox.engine.changing import change_items, final_invoice, invoice_now, prorate_end
+from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
 from billing_worker.sandbox.engine.invoices import DRAFT_SECONDS, finalize, open_draft
-from billing_worker.sandbox.engine.prices import plan_of
+from billing_worker.sandbox.engine.items import add_extra_items
+from billing_worker.sandbox.engine.phases import extra_params, item_params, subscription_params
 from billing_worker.sandbox.engine.standing import ENDED, end
 from billing_worker.sandbox.engine.subscribing import draft_subscription, first_invoice
+from billing_worker.sandbox.engine.subscription_invoices import period_of
+from billing_worker.sandbox.engine.subscription_terms import set_terms
 
+_TERMS = frozenset({"collection_method", "days_until_due", "description"})
 _NOTICE_SECONDS = 10 * 86_400
 """How long ahead `subscription_schedule.expiring` is told.
 
@@ -29,20 +35,33 @@ def begin(session: Session, schedule: Document) -> None:
     """
     phase = schedule["phases"][0]
     customer = session.get("customer", schedule["customer"])
-    subscription = draft_subscription(session, customer, _subscription_params(schedule, phase))
-    invoice = first_invoice(session, subscription, prorates=True)
-    subscription |= {"schedule": schedule["id"], "latest_invoice": invoice["id"]}
+    given = subscription_params(schedule, phase) | {
+        "items": [item_params(item) for item in phase["items"]],
+        "metadata": dict(phase["metadata"]),
+    }
+    if phase["trial_end"] is not None and phase["trial_end"] > session.now:
+        given["trial_end"] = phase["trial_end"]
+    if phase["start_date"] < session.now:
+        given["backdate_start_date"] = phase["start_date"]
+    subscription = draft_subscription(session, customer, given)
+    add_extra_items(session, subscription, extra_params(phase))
+    invoice = first_invoice(session, subscription, prorates=phase["proration_behavior"] != "none")
+    has_invoice = bool(invoice["lines"]["data"])
+    subscription |= {"schedule": schedule["id"], "latest_invoice": invoice["id"] if has_invoice else None}
+    subscription["cancel_at"] = end_of(schedule)
     session.add(subscription, "customer.subscription.created")
-    open_draft(session, invoice)
-    if invoice["amount_due"] > 0:
-        finalizes_at = session.now + DRAFT_SECONDS
-        is_automatic = invoice["collection_method"] == "charge_automatically"
-        invoice["automatically_finalizes_at"] = finalizes_at
-        invoice["next_payment_attempt"] = finalizes_at if is_automatic else None
-    else:
-        finalize(session, invoice)
+    if has_invoice:
+        _open_later(session, invoice)
     schedule |= {"status": "active", "subscription": subscription["id"]}
     _enter(schedule, phase)
+
+
+def end_of(schedule: Document) -> int | None:
+    """Tell when a schedule cancels its subscription, which the subscription shows as its `cancel_at`."""
+    if schedule["end_behavior"] != "cancel":
+        return None
+    ends: int = schedule["phases"][-1]["end_date"]
+    return ends
 
 
 def schedule_due_at(schedule: Document) -> int | None:
@@ -82,27 +101,32 @@ def before_renewal(session: Session, subscription: Document) -> None:
         _next_phase(session, schedule)
 
 
-def release(session: Session, schedule: Document, *, event: str, status: str) -> None:
+def release(session: Session, schedule: Document, *, event: str, status: str, keeps_cancel_date: bool = False) -> None:
     """Let go of the subscription, which runs on by itself."""
     transition = {"released": "released_at", "completed": "completed_at"}[status]
     schedule |= {"status": status, transition: session.now, "current_phase": None, "_notice_at": None}
     subscription = session.find("subscription", schedule["subscription"])
     if subscription is not None:
         subscription["schedule"] = None
+        if not keeps_cancel_date:
+            subscription["cancel_at"] = None
         session.tell_changes(subscription)
     if status == "released":
         schedule |= {"released_subscription": schedule["subscription"], "subscription": None}
     session.tell(event, schedule)
 
 
-def cancel(session: Session, schedule: Document, *, invoices_now: bool) -> None:
+def cancel(session: Session, schedule: Document, *, invoices_now: bool, prorates: bool = False) -> None:
     """Cancel a schedule and its subscription; one that never began is told as aborted too."""
     was_running = schedule["status"] == "active"
     schedule |= {"status": "canceled", "canceled_at": session.now, "current_phase": None, "_notice_at": None}
     subscription = session.find("subscription", schedule["subscription"])
     if was_running and subscription is not None and subscription["status"] not in ENDED:
-        if invoices_now:
-            invoice_now(session, subscription, {}, whole_period=False)
+        is_billed = subscription["status"] != "trialing"
+        if prorates and is_billed:
+            prorate_end(session, subscription)
+        if invoices_now and is_billed:
+            final_invoice(session, subscription)
         end(session, subscription, reason="cancellation_requested")
     if not was_running:
         session.tell("subscription_schedule.aborted", schedule)
@@ -123,10 +147,11 @@ def _next_phase(session: Session, schedule: Document) -> None:
         _abort(session, schedule)
     elif following is not None:
         _enter(schedule, following)
-        _change(session, subscription, following)
+        enter_phase(session, schedule, subscription, following)
         session.tell_changes(schedule)
     elif schedule["end_behavior"] == "cancel":
         schedule |= {"status": "completed", "completed_at": session.now, "current_phase": None, "_notice_at": None}
+        final_invoice(session, subscription)
         end(session, subscription, reason="cancellation_requested")
         session.tell("subscription_schedule.completed", schedule)
     else:
@@ -154,61 +179,91 @@ def _enter(schedule: Document, phase: Document) -> None:
         schedule["_notice_at"] = max(ends - _NOTICE_SECONDS, phase["start_date"] + 1)
 
 
-def _change(session: Session, subscription: Document, phase: Document) -> None:
+def enter_phase(
+    session: Session, schedule: Document, subscription: Document, phase: Document, behavior: str | None = None
+) -> None:
+    """Make a subscription what a phase says; `behavior` is how prorations are handled, else the phase's own way."""
+    before = clone(subscription)
+    given = subscription_params(schedule, phase)
+    assign(subscription, given, "default_payment_method")
+    set_terms(session, subscription, {name: given[name] for name in given.keys() & _TERMS})
+    subscription["default_tax_rates"] = list(phase["default_tax_rates"] or [])
+    subscription["cancel_at"] = end_of(schedule)
+    subscription["metadata"] = _merged(subscription["metadata"], phase["metadata"])
+    redeemer = Redeemer(subscription["customer"], subscription=subscription["id"], currency=subscription["currency"])
+    subscription["discounts"] = new_discounts(session, given["discounts"], redeemer)
+    # At a period's end the renewal that follows bills the new prices for a whole period: there is nothing to prorate.
     at_boundary = all(item["current_period_end"] <= session.now for item in subscription["items"]["data"])
+    changes: dict[str, Any] = {
+        "items": _changes(subscription["items"]["data"], phase["items"]),
+        "proration_behavior": "none" if at_boundary else behavior or phase["proration_behavior"],
+        "add_invoice_items": [] if behavior else extra_params(phase),
+    }
+    if phase["trial_end"] is not None and phase["trial_end"] > session.now:
+        changes["trial_end"] = phase["trial_end"]
+    if phase["billing_cycle_anchor"] == "phase_start" and not behavior:
+        changes["billing_cycle_anchor"] = "now"
     if at_boundary:
-        # The renewal that follows bills the new prices for a whole period: there is nothing to prorate.
-        _replace(session, subscription, phase)
+        _replace(session, subscription, changes, before)
+        _sort(subscription, phase)
         session.tell_changes(subscription)
         return
-    changes = _changes(subscription["items"]["data"], phase["items"])
-    given = {"items": changes, "proration_behavior": phase["proration_behavior"]}
-    is_due, is_whole = change_items(session, subscription, given)
+    is_due, is_whole = change_items(session, subscription, changes, before)
+    _sort(subscription, phase)
     session.tell_changes(subscription)
     if is_due:
         invoice_now(session, subscription, {}, whole_period=is_whole)
 
 
-def _replace(session: Session, subscription: Document, phase: Document) -> None:
-    for item, wanted in zip(subscription["items"]["data"], phase["items"], strict=False):
-        price = session.get("price", wanted["price"])
-        item |= {"price": public(price), "plan": plan_of(price)}
-        item.pop("quantity", None)
-        item |= {name: value for name, value in _item(wanted).items() if name == "quantity"}
-    extra = _changes(subscription["items"]["data"], phase["items"])
-    change_items(session, subscription, {"items": extra, "proration_behavior": "none"})
+def _replace(session: Session, subscription: Document, changes: dict[str, Any], before: Document) -> None:
+    # The anchor of another interval is the boundary itself; the renewal then counts from it.
+    changes.pop("billing_cycle_anchor", None)
+    periods = {item["id"]: period_of(item) for item in subscription["items"]["data"]}
+    until, anchor = subscription["_billed_until"], subscription["billing_cycle_anchor"]
+    _, is_whole = change_items(session, subscription, changes, before)
+    if is_whole:
+        template = next(iter(periods.values()))
+        for item in subscription["items"]["data"]:
+            start, end = periods.get(item["id"], template)
+            item |= {"current_period_start": start, "current_period_end": end}
+        subscription |= {"_billed_until": until, "billing_cycle_anchor": session.now}
+    elif subscription["status"] != "trialing":
+        subscription["billing_cycle_anchor"] = anchor
+
+
+def _sort(subscription: Document, phase: Document) -> None:
+    places = {item["price"]: index for index, item in enumerate(phase["items"])}
+    subscription["items"]["data"].sort(key=lambda item: places[item["price"]["id"]])
+
+
+def _merged(metadata: Document, given: Document) -> Document:
+    return {key: value for key, value in {**metadata, **given}.items() if value != ""}
 
 
 def _changes(held: list[Document], wanted: list[Document]) -> list[Document]:
+    # Items go with their prices, else by their place: what stays keeps its id.
+    free = list(held)
+    known: dict[int, Document] = {}
+    for index, given in enumerate(wanted):
+        same = next((item for item in free if item["price"]["id"] == given["price"]), None)
+        if same is not None:
+            known[index] = same
+            free.remove(same)
     changes: list[Document] = []
     for index, given in enumerate(wanted):
-        known = {"id": held[index]["id"]} if index < len(held) else {}
-        changes.append(known | _item(given))
-    return changes + [{"id": item["id"], "deleted": True} for item in held[len(wanted) :]]
+        item = known.get(index) or (free.pop(0) if free else None)
+        changes.append(({"id": item["id"]} if item else {}) | item_params(given))
+    return changes + [{"id": item["id"], "deleted": True} for item in free]
 
 
-def _item(given: Document) -> Document:
-    # What is metered has no quantity of its own.
-    quantity = {} if given["quantity"] is None else {"quantity": given["quantity"]}
-    return {"price": given["price"]} | quantity
-
-
-def _subscription_params(schedule: Document, phase: Document) -> dict[str, Any]:
-    defaults = schedule["default_settings"]
-    given: dict[str, Any] = {
-        "items": [_item(item) for item in phase["items"]],
-        "collection_method": phase["collection_method"] or defaults["collection_method"],
-        "metadata": dict(phase["metadata"]),
-    }
-    method = phase["default_payment_method"] or defaults["default_payment_method"]
-    if method:
-        given["default_payment_method"] = method
-    if phase["trial_end"] is not None:
-        given["trial_end"] = phase["trial_end"]
-    days = (phase["invoice_settings"] or {}).get("days_until_due") or defaults["invoice_settings"]["days_until_due"]
-    if days is not None:
-        given["days_until_due"] = days
-    return given
+def _open_later(session: Session, invoice: Document) -> None:
+    open_draft(session, invoice)
+    if invoice["amount_due"] == 0:
+        finalize(session, invoice)
+        return
+    finalizes_at = session.now + DRAFT_SECONDS
+    invoice["automatically_finalizes_at"] = finalizes_at
+    invoice["next_payment_attempt"] = finalizes_at if invoice["collection_method"] == "charge_automatically" else None
 
 
 def check_running(schedule: Document) -> None:
@@ -218,5 +273,6 @@ def check_running(schedule: Document) -> None:
     """
     if schedule["status"] not in RUNNING:
         raise invalid(
-            f"You cannot change a subscription schedule that is {schedule['status']}: only not_started or active ones."
+            f"You cannot update a subscription schedule that is currently in the `{schedule['status']}` status. You "
+            "can only update subscription schedules that are in the `not_started` or `active` status.",
         )

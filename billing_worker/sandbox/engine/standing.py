@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.engine.invoices import subscription_id_of
+from billing_worker.sandbox.engine.invoices import default_payment, subscription_id_of
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
 _SETTLED = frozenset({"paid", "void", "uncollectible"})
@@ -14,6 +14,9 @@ def after_settlement(session: Session, invoice: Document) -> None:
     """Bring subscription and customer back to good standing once their newest finalised invoice is settled."""
     subscription = _subscription(session, invoice)
     if subscription is not None:
+        if invoice["status"] == "paid":
+            _save_method(session, subscription, invoice)
+            _apply_pending(session, subscription, invoice)
         if subscription["status"] == "incomplete" and invoice["status"] == "paid":
             subscription["status"] = "active"
             subscription["_expires_at"] = None
@@ -37,11 +40,10 @@ def after_failure(session: Session, invoice: Document) -> None:
     if subscription["status"] in {"active", "trialing"}:
         subscription["status"] = "past_due"
     if invoice["_retries_exhausted"] and subscription["status"] == "past_due":
-        if session.settings.after_retries == "unpaid":
-            subscription["status"] = "unpaid"
-        else:
+        if session.settings.after_retries == "cancel":
             end(session, subscription, reason="payment_failed")
             return
+        subscription["status"] = session.settings.after_retries
     session.tell_changes(subscription)
 
 
@@ -51,14 +53,41 @@ def end(session: Session, subscription: Document, *, reason: str) -> None:
         "status": "canceled",
         "canceled_at": subscription["canceled_at"] or session.now,
         "ended_at": session.now,
+        "pending_update": None,
         "_trial_notice_at": None,
         "_expires_at": None,
+        "_pending": None,
     }
+    _stop_collecting(session, subscription)
     subscription["cancellation_details"] = subscription["cancellation_details"] | {"reason": reason}
     if subscription["schedule"]:
         _end_schedule(session, subscription, reason)
     # The deletion itself carries the last state; no update event precedes it.
     session.tell("customer.subscription.deleted", subscription, is_last=True)
+
+
+def _stop_collecting(session: Session, subscription: Document) -> None:
+    # Source: Stripe documentation, “Cancel subscriptions”: open invoices are no longer collected by themselves.
+    for invoice in session.select("invoice", "parent.subscription_details.subscription", subscription["id"]):
+        if invoice["status"] == "open":
+            invoice |= {"auto_advance": False, "next_payment_attempt": None}
+
+
+def _apply_pending(session: Session, subscription: Document, invoice: Document) -> None:
+    pending = subscription["_pending"]
+    if pending is not None and pending["invoice"] == invoice["id"]:
+        subscription |= pending["changes"] | {"pending_update": None, "_pending": None}
+        session.tell("customer.subscription.pending_update_applied", subscription)
+
+
+def _save_method(session: Session, subscription: Document, invoice: Document) -> None:
+    saves = subscription["payment_settings"]["save_default_payment_method"] == "on_subscription"
+    if not saves or subscription["default_payment_method"] is not None:
+        return
+    payment = default_payment(session, invoice)
+    intent = session.find("payment_intent", payment["payment"]["payment_intent"]) if payment else None
+    if intent is not None and intent["payment_method"] is not None:
+        subscription["default_payment_method"] = intent["payment_method"]
 
 
 def _end_schedule(session: Session, subscription: Document, reason: str) -> None:

@@ -1,48 +1,51 @@
-"""How a subscription begins: its items, its trial, its first invoice."""
+"""How a subscription begins: its trial, its anchor, its first invoice."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of, public
+from billing_worker.sandbox.core.documents import Document, list_of
 from billing_worker.sandbox.core.errors import ApiError, invalid
+from billing_worker.sandbox.core.families import check_metadata
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.anchors import anchor_from
 from billing_worker.sandbox.engine.blanks import BLANK_SUBSCRIPTION, fresh
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect, method_for, missing_method
-from billing_worker.sandbox.engine.discounts import new_discounts
-from billing_worker.sandbox.engine.invoices import (
-    DRAFT_SECONDS,
-    attach_items,
-    finalize,
-    new_invoice,
-    open_draft,
-    set_lines,
-    take_pending_items,
+from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
+from billing_worker.sandbox.engine.invoices import DRAFT_SECONDS, finalize, open_draft
+from billing_worker.sandbox.engine.items import add_extra_items, check_items, item_amount, new_item
+from billing_worker.sandbox.engine.lines import item_lines, trial_line
+from billing_worker.sandbox.engine.prices import one_period_before, period_end
+from billing_worker.sandbox.engine.setups import new_setup_intent
+from billing_worker.sandbox.engine.subscription_invoices import fill, new_subscription_invoice, period_of
+from billing_worker.sandbox.engine.subscription_terms import (
+    check_cancel_at,
+    first_billing_mode,
+    notice_at,
+    set_terms,
+    trial_end_of,
 )
-from billing_worker.sandbox.engine.lines import item_line, trial_line
-from billing_worker.sandbox.engine.parents import subscription_parent
-from billing_worker.sandbox.engine.prices import one_period_before, period_end, plan_of, price_from_data
 from billing_worker.sandbox.engine.taxes import named_rates
 
 INCOMPLETE_SECONDS = 23 * 3600
-NOTICE_SECONDS = 3 * 86_400
-_DAY_SECONDS = 86_400
 _SUBSCRIPTIONS_UNDER_A_CLOCK = 3
 """Source: Stripe documentation, “Test clocks”, limits."""
-_BEHAVIORS = frozenset({"allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"})
+_BEHAVIORS = ("allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
 
 
 def subscribe(session: Session, customer: Document, params: dict[str, Any]) -> tuple[Document, ApiError | None]:
     """Begin a subscription; the second part of the answer is a refusal of its first payment."""
-    behavior = params.get("payment_behavior", "allow_incomplete")
-    if behavior not in _BEHAVIORS:
+    behavior = check_behavior(params)
+    if behavior == "pending_if_incomplete":
         raise invalid(
-            f"Invalid payment_behavior: must be one of {', '.join(sorted(_BEHAVIORS))}", param="payment_behavior"
+            "`payment_behavior=pending_if_incomplete` can only be used when updating a subscription.",
+            param="payment_behavior",
         )
     subscription = draft_subscription(session, customer, params)
     is_automatic = subscription["collection_method"] == "charge_automatically"
+    add_extra_items(session, subscription, params.get("add_invoice_items"))
     invoice = first_invoice(session, subscription, prorates=params.get("proration_behavior") != "none")
     asks_for_money = invoice["amount_due"] > 0
     # The subscription is not stored yet, so that its own method has to be looked at apart.
@@ -51,123 +54,49 @@ def subscribe(session: Session, customer: Document, params: dict[str, Any]) -> t
         raise missing_method()
     if subscription["status"] != "trialing" and asks_for_money and is_automatic:
         subscription |= {"status": "incomplete", "_expires_at": session.now + INCOMPLETE_SECONDS}
-    subscription["latest_invoice"] = invoice["id"]
+    if behavior == "default_incomplete" and is_automatic and not asks_for_money and not is_payable:
+        subscription["pending_setup_intent"] = new_setup_intent(session, customer["id"])["id"]
+    has_invoice = bool(invoice["lines"]["data"])
+    subscription["latest_invoice"] = invoice["id"] if has_invoice else None
     session.add(subscription, "customer.subscription.created")
-    open_draft(session, invoice)
+    if has_invoice:
+        open_draft(session, invoice)
     if (notice := subscription["_trial_notice_at"]) is not None and notice <= session.now:
         subscription["_trial_notice_at"] = None
         session.tell("customer.subscription.trial_will_end", subscription)
+    if not has_invoice:
+        return subscription, None
     if not is_automatic and asks_for_money:
         invoice["automatically_finalizes_at"] = session.now + DRAFT_SECONDS
         return subscription, None
-    finalize(session, invoice)
-    if invoice["status"] == "paid" or behavior == "default_incomplete":
-        return subscription, None
-    refusal = collect(session, invoice, is_automatic=True)
-    if refusal is not None and behavior == "error_if_incomplete":
-        refusal.keeps_changes = False
-        raise refusal
-    return subscription, refusal
+    return subscription, _settle_first(session, invoice, behavior)
 
 
 def first_invoice(session: Session, subscription: Document, *, prorates: bool) -> Document:
     """Build the first invoice of a subscription, not yet added."""
-    customer = session.get("customer", subscription["customer"])
-    invoice = new_invoice(
-        session,
-        customer,
-        currency=subscription["currency"],
-        reason="subscription_create",
-        parent=subscription_parent(subscription),
-        collection_method=subscription["collection_method"],
-        default_tax_rates=list(subscription["default_tax_rates"]),
-        discounts=list(subscription["discounts"]),
-        _days_until_due=subscription["days_until_due"],
+    invoice = new_subscription_invoice(
+        session, subscription, reason="subscription_create", period_start=subscription["start_date"]
     )
-    pending = take_pending_items(session, customer["id"], invoice["currency"], subscription["id"])
-    lines = attach_items(invoice, pending)
+    lines: list[Document] = []
     for item in subscription["items"]["data"]:
-        period = (item["current_period_start"], item["current_period_end"])
+        lines += _backdated_lines(session, subscription, item) if prorates else []
         if subscription["status"] == "trialing":
-            lines.append(trial_line(session, subscription, item, period))
+            lines.append(trial_line(session, subscription, item, period_of(item)))
         elif item["price"]["recurring"]["usage_type"] != "metered":
-            entry = item_line(session, subscription, item, period)
-            lines.append(_shortened(entry, subscription, item, prorates=prorates))
-    set_lines(session, invoice, lines)
-    return invoice
+            charged = item_lines(session, subscription, item, period_of(item))
+            lines += _shortened(charged, subscription, item, prorates=prorates)
+    return fill(session, subscription, invoice, lines)
 
 
-def new_item(session: Session, subscription_id: str, given: dict[str, Any], period: tuple[int, int]) -> Document:
-    """Build a subscription item from its parameters."""
-    price = find_price(session, given)
-    is_metered = price["recurring"]["usage_type"] == "metered"
-    if is_metered and "quantity" in given:
-        raise invalid("You cannot set the quantity of a metered plan.", param="items[0][quantity]")
-    item: Document = {
-        "id": new_id("subscription_item"),
-        "object": "subscription_item",
-        "billing_thresholds": None,
-        "created": session.now,
-        "current_period_end": period[1],
-        "current_period_start": period[0],
-        "discounts": [],
-        "metadata": given.get("metadata") or {},
-        "plan": plan_of(price),
-        "price": public(price),
-        "subscription": subscription_id,
-        "tax_rates": [],
-    }
-    return item if is_metered else item | {"quantity": given.get("quantity", 1)}
+def check_behavior(params: dict[str, Any]) -> str:
+    """Read `payment_behavior`.
 
-
-def find_price(session: Session, given: dict[str, Any]) -> Document:
-    """Return the recurring, active price that an item names.
-
-    Raises: ApiError when it is missing, inactive or charged once.
+    Raises: ApiError for an unknown one.
     """
-    if "price_data" in given:
-        price = price_from_data(session, given["price_data"], param="items[0][price_data]")
-    elif "price" in given:
-        price = session.get("price", given["price"], param="items[0][price]")
-        if not price["active"]:
-            raise invalid(
-                "The price specified is inactive. This field only accepts active prices.", param="items[0][price]"
-            )
-    else:
-        raise invalid("Missing required param: items[0][price].", param="items[0][price]", code="parameter_missing")
-    if price["recurring"] is None:
-        raise invalid(
-            "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.",
-            param="items[0][price]",
-        )
-    return price
-
-
-def check_items(items: list[Document]) -> None:
-    """Refuse items that cannot share a subscription."""
-    prices = [item["price"] for item in items]
-    if len({price["currency"] for price in prices}) > 1:
-        raise invalid("All prices on a subscription must use the same currency.", param="items")
-    if len({(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in prices}) > 1:
-        raise invalid(
-            "Currently, all prices on a subscription must have the same `recurring.interval` and "
-            "`recurring.interval_count`. If you meant to update an existing subscription item instead of creating a "
-            "new one, make sure to include the subscription item ID in your request.",
-            param="items",
-        )
-
-
-def trial_end_of(session: Session, params: dict[str, Any]) -> int | None:
-    """Read when a trial ends; None without a trial."""
-    given = params.get("trial_end")
-    if given == "now":
-        return None
-    if given is not None:
-        if given <= session.now:
-            raise invalid("Trial end must be in the future.", param="trial_end")
-        return int(given)
-    days = params.get("trial_period_days", 0)
-    return session.now + days * _DAY_SECONDS if days else None
+    behavior = str(params.get("payment_behavior", "allow_incomplete"))
+    if behavior not in _BEHAVIORS:
+        raise invalid(f"Invalid payment_behavior: must be one of {', '.join(_BEHAVIORS)}", param="payment_behavior")
+    return behavior
 
 
 def check_clock_has_room(session: Session, customer: Document) -> None:
@@ -184,89 +113,128 @@ def check_clock_has_room(session: Session, customer: Document) -> None:
         )
 
 
-def check_cancel_at(cancel_at: int | str | None, now: int) -> None:
-    """Refuse an end in the past."""
-    if isinstance(cancel_at, int) and cancel_at <= now:
-        raise invalid("`cancel_at` must be in the future.", param="cancel_at")
-
-
-def notice_at(trial_end: int | None) -> int | None:
-    """Tell when a trial's coming end is announced."""
-    return None if trial_end is None else trial_end - NOTICE_SECONDS
-
-
-def _shortened(entry: Document, subscription: Document, item: Document, *, prorates: bool) -> Document:
-    # A first period that ends at a given anchor is charged for the seconds it has, floored (STRIPE.md, “Limits”).
-    start, end = item["current_period_start"], item["current_period_end"]
-    if subscription["billing_cycle_anchor"] > start:
-        whole = end - one_period_before(item["price"], end)
-        amount = entry["amount"] * (end - start) // whole if prorates else 0
-        entry |= {"amount": amount, "subtotal": amount}
-    return entry
-
-
-def _anchor(session: Session, params: dict[str, Any], trial_end: int | None) -> int:
-    anchor = params.get("billing_cycle_anchor")
-    if anchor is not None and anchor < session.now:
-        raise invalid("billing_cycle_anchor cannot be in the past.", param="billing_cycle_anchor")
-    return int(anchor if anchor is not None else trial_end or session.now)
-
-
 def draft_subscription(session: Session, customer: Document, params: dict[str, Any]) -> Document:
     """Build a subscription from its parameters, not yet added."""
-    subscription_id = new_id("subscription")
-    trial_end = trial_end_of(session, params)
+    subscription = _blank(session, customer, params)
     if not params.get("items"):
         raise invalid("Missing required param: items.", param="items", code="parameter_missing")
-    items = [new_item(session, subscription_id, given, (session.now, session.now)) for given in params["items"]]
+    now = session.now
+    items = [
+        new_item(session, subscription, given, (now, now), f"items[{index}]")
+        for index, given in enumerate(params["items"])
+    ]
     check_items(items)
-    check_cancel_at(params.get("cancel_at"), session.now)
-    anchor = _anchor(session, params, trial_end)
-    first_end = trial_end or (anchor if anchor > session.now else period_end(items[0]["price"], anchor, session.now))
+    trial_end = trial_end_of(session, params, items)
+    check_cancel_at(params.get("cancel_at"), now)
+    anchor = anchor_from(params, now, trial_end)
+    first_end = trial_end or (anchor if anchor > now else period_end(items[0]["price"], anchor, now))
     for item in items:
         item["current_period_end"] = first_end
+    subscription |= {
+        "billing_cycle_anchor": anchor,
+        "currency": _currency(session, customer, items, params),
+        "items": list_of(items, f"/v1/subscription_items?subscription={subscription['id']}"),
+        "status": "trialing" if trial_end else "active",
+        "trial_end": trial_end,
+        "trial_start": now if trial_end else None,
+        "_trial_notice_at": notice_at(trial_end),
+    }
+    set_terms(session, subscription, params)
+    subscription["discounts"] = _discounts(session, subscription, params)
+    return subscription
+
+
+def _settle_first(session: Session, invoice: Document, behavior: str) -> ApiError | None:
+    finalize(session, invoice)
+    if invoice["status"] == "paid" or behavior == "default_incomplete":
+        return None
+    refusal = collect(session, invoice, is_automatic=True)
+    if refusal is not None and behavior == "error_if_incomplete":
+        refusal.keeps_changes = False
+        raise refusal
+    return refusal
+
+
+def _blank(session: Session, customer: Document, params: dict[str, Any]) -> Document:
+    start = params.get("backdate_start_date", session.now)
+    if start > session.now:
+        raise invalid("`backdate_start_date` must be in the past.", param="backdate_start_date")
     method_id = params.get("default_payment_method")
     if method_id:
         check_owner(session.get("payment_method", method_id, param="default_payment_method"), customer["id"])
-    method = params.get("collection_method", "charge_automatically")
-    if method == "send_invoice" and "days_until_due" not in params:
-        raise invalid("You must specify `days_until_due` when using `send_invoice`.", param="days_until_due")
-    return _document(session, subscription_id, customer, items, anchor, trial_end) | {
-        "cancel_at": first_end if params.get("cancel_at_period_end") else params.get("cancel_at"),
-        "cancel_at_period_end": params.get("cancel_at_period_end", False),
-        "canceled_at": session.now if params.get("cancel_at_period_end") else None,
-        "collection_method": method,
-        "days_until_due": params.get("days_until_due"),
+    return fresh(BLANK_SUBSCRIPTION) | {
+        "id": new_id("subscription"),
+        "object": "subscription",
+        "billing_mode": first_billing_mode(params, session.now),
+        "created": session.now,
+        "customer": customer["id"],
+        "billing_cycle_anchor_config": _anchor_config(params),
         "default_payment_method": method_id or None,
         "default_tax_rates": named_rates(session, params.get("default_tax_rates")),
-        "description": params.get("description"),
-        "discounts": new_discounts(session, params.get("discounts") or [], customer["id"], subscription_id),
-        "metadata": params.get("metadata") or {},
-        "trial_settings": params.get("trial_settings")
-        or {"end_behavior": {"missing_payment_method": "create_invoice"}},
-    }
-
-
-def _document(
-    session: Session,
-    subscription_id: str,
-    customer: Document,
-    items: list[Document],
-    anchor: int,
-    trial_end: int | None,
-) -> Document:
-    return fresh(BLANK_SUBSCRIPTION) | {
-        "id": subscription_id,
-        "object": "subscription",
-        "billing_cycle_anchor": anchor,
-        "created": session.now,
-        "currency": items[0]["price"]["currency"],
-        "customer": customer["id"],
-        "items": list_of(items, f"/v1/subscription_items?subscription={subscription_id}"),
-        "start_date": session.now,
-        "status": "trialing" if trial_end else "active",
-        "trial_end": trial_end,
-        "trial_start": session.now if trial_end else None,
+        "metadata": check_metadata(params.get("metadata")),
+        "start_date": start,
         "_billed_until": session.now,
-        "_trial_notice_at": notice_at(trial_end),
     }
+
+
+def _anchor_config(params: dict[str, Any]) -> Document | None:
+    given = params.get("billing_cycle_anchor_config")
+    return None if given is None else dict.fromkeys(("hour", "minute", "month", "second")) | given
+
+
+def _currency(session: Session, customer: Document, items: list[Document], params: dict[str, Any]) -> str:
+    currency: str = items[0]["price"]["currency"]
+    wanted = params.get("currency", currency).lower()
+    if wanted != currency:
+        raise invalid(
+            f"The price specified only supports `{currency}`. This doesn't match the expected currency: `{wanted}`.",
+            param="items[0][price]",
+        )
+    running = session.peek("subscription", "customer", customer["id"])
+    held = {subscription["currency"] for subscription in running if subscription["ended_at"] is None} - {currency}
+    if held:
+        raise invalid(
+            "You cannot combine currencies on a single customer. This customer has an active subscription, "
+            f"subscription schedule, discount, quote, or invoice item with currency {held.pop()}",
+            param="customer",
+        )
+    return currency
+
+
+def _discounts(session: Session, subscription: Document, params: dict[str, Any]) -> list[str]:
+    items = subscription["items"]["data"]
+    redeemer = Redeemer(
+        subscription["customer"],
+        subscription=subscription["id"],
+        currency=subscription["currency"],
+        subtotal_minor=sum(item_amount(session, item) for item in items),
+    )
+    return new_discounts(session, params.get("discounts"), redeemer)
+
+
+def _shortened(lines: list[Document], subscription: Document, item: Document, *, prorates: bool) -> list[Document]:
+    # A first period that ends at a given anchor is charged for the seconds it has, floored (STRIPE.md, “Limits”).
+    start, end = period_of(item)
+    if subscription["billing_cycle_anchor"] <= start:
+        return lines
+    whole = end - one_period_before(item["price"], end)
+    for entry in lines:
+        amount = entry["amount"] * (end - start) // whole if prorates else 0
+        entry |= {"amount": amount, "subtotal": amount}
+    return lines
+
+
+def _backdated_lines(session: Session, subscription: Document, item: Document) -> list[Document]:
+    # One line for each natural period that began before now. Source: Stripe documentation, “Backdate subscriptions”.
+    start, now, lines = subscription["start_date"], subscription["created"], list[Document]()
+    if item["price"]["recurring"]["usage_type"] == "metered":
+        return lines
+    begin = start
+    while begin < now:
+        end = period_end(item["price"], start, begin)
+        part = min(end, now)
+        for entry in item_lines(session, subscription, item, (begin, part)):
+            amount = entry["amount"] * (part - begin) // (end - begin)
+            lines.append(entry | {"amount": amount, "subtotal": amount})
+        begin = end
+    return lines

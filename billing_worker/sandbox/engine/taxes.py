@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
 from billing_worker.sandbox.core.documents import Document, public
+from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.session import Session
 
 _PERCENT = 100
+_REASONS = {"exempt": "customer_exempt", "reverse": "reverse_charge"}
+"""Why a customer pays no tax, by the customer's `tax_exempt`."""
 
 
-def named_rates(session: Session, ids: list[str] | str | None) -> list[Document]:
-    """Turn `default_tax_rates` parameters into the rates themselves.
+def named_rates(
+    session: Session, ids: list[str] | str | None, param: str = "default_tax_rates", *, offset: int = 0
+) -> list[Document]:
+    """Turn tax rate parameters into the rates themselves.
 
-    Raises: ApiError for a rate that is missing.
+    Raises: ApiError for a rate that is missing or archived, and for two rates that disagree about being inclusive.
     """
-    return [public(session.get("tax_rate", rate_id, param="default_tax_rates[0]")) for rate_id in ids or []]
+    rates = [
+        public(session.get("tax_rate", rate_id, param=f"{param}[{index + offset}]"))
+        for index, rate_id in enumerate(ids or [])
+    ]
+    for rate in rates:
+        if not rate["active"]:
+            raise invalid(f"The tax rate {rate['id']} is archived: only active tax rates can be added.", param=param)
+    if len({rate["inclusive"] for rate in rates}) > 1:
+        raise invalid("You cannot combine inclusive and exclusive tax rates.", param=param)
+    return rates
 
 
-def put_taxes(rates: list[Document], lines: list[Document], *, kept: int, subtotal: int) -> list[Document]:
-    """Tax every line, and add the taxes up per rate.
+def put_taxes(
+    rates_of: Mapping[str, list[Document]], default: list[Document], lines: list[Document], *, exempt: str
+) -> list[Document]:
+    """Tax every line on what discounts leave of it, and add the taxes up per rate.
 
-    Shape: `kept` is what discounts leave of the subtotal; each line is taxed on its share of that.
+    Shape: `rates_of` has the lines with rates of their own, which take the place of the invoice's; `exempt` is the
+    customer's `tax_exempt`.
     """
+    totals: dict[str, Document] = {}
     for entry in lines:
-        taxable = entry["amount"] * kept // subtotal if subtotal else 0
-        entry["taxes"] = [_tax(rate, taxable) for rate in rates]
-    return [_added([entry["taxes"][index] for entry in lines]) for index in range(len(rates)) if lines]
+        taxable = entry["amount"] - sum(taken["amount"] for taken in entry["discount_amounts"])
+        rates = rates_of.get(entry["id"]) or default
+        entry["taxes"] = _taxes(rates, taxable, _REASONS.get(exempt))
+        for tax in entry["taxes"]:
+            rate_id = tax["tax_rate_details"]["tax_rate"]
+            totals[rate_id] = _sum(totals[rate_id], tax) if rate_id in totals else dict(tax)
+    return list(totals.values())
 
 
 def amount_with(total_taxes: list[Document], behavior: str) -> int:
@@ -34,22 +57,29 @@ def amount_with(total_taxes: list[Document], behavior: str) -> int:
     return sum(tax["amount"] for tax in total_taxes if tax["tax_behavior"] == behavior)
 
 
-def _tax(rate: Document, taxable: int) -> Document:
-    percentage = Decimal(str(rate["percentage"]))
-    base = percentage + _PERCENT if rate["inclusive"] else Decimal(_PERCENT)
-    amount = int((taxable * percentage / base).quantize(Decimal(1), ROUND_HALF_UP))
-    return {
-        "amount": amount,
-        "tax_behavior": "inclusive" if rate["inclusive"] else "exclusive",
-        "tax_rate_details": {"tax_rate": rate["id"]},
-        "taxability_reason": "not_available",
-        "taxable_amount": taxable - amount if rate["inclusive"] else taxable,
-        "type": "tax_rate_details",
-    }
+def _taxes(rates: list[Document], taxable: int, reason: str | None) -> list[Document]:
+    percentages = [Decimal(str(rate["percentage"])) for rate in rates]
+    inclusive = bool(rates) and rates[0]["inclusive"]
+    # Several inclusive rates are in one price together, so that each takes its part of the same net amount.
+    base = Decimal(_PERCENT) + (sum(percentages) if inclusive else 0)
+    amounts = [0 if reason else _rounded(taxable * percentage / base) for percentage in percentages]
+    net = taxable - sum(amounts) if inclusive else taxable
+    return [
+        {
+            "amount": amount,
+            "tax_behavior": "inclusive" if inclusive else "exclusive",
+            "tax_rate_details": {"tax_rate": rate["id"]},
+            "taxability_reason": reason or "not_available",
+            "taxable_amount": net,
+            "type": "tax_rate_details",
+        }
+        for rate, amount in zip(rates, amounts, strict=True)
+    ]
 
 
-def _added(taxes: list[Document]) -> Document:
-    return taxes[0] | {
-        "amount": sum(tax["amount"] for tax in taxes),
-        "taxable_amount": sum(tax["taxable_amount"] for tax in taxes),
-    }
+def _sum(one: Document, other: Document) -> Document:
+    return one | {name: one[name] + other[name] for name in ("amount", "taxable_amount")}
+
+
+def _rounded(amount: Decimal) -> int:
+    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))

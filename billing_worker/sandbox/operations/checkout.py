@@ -14,12 +14,16 @@ from billing_worker.sandbox.core.resources import Resource, action
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, Handler, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine import checkout as hosted
-from billing_worker.sandbox.engine.baskets import basket, recurring_items, subtotal
+from billing_worker.sandbox.engine.baskets import add_up, basket, recurring_items
 from billing_worker.sandbox.engine.cards import find_method
+from billing_worker.sandbox.engine.setups import new_setup_intent
 from billing_worker.sandbox.operations.customers import create as create_customer
 
 _OPEN_SECONDS = 86_400
 """Source: Stripe API reference, Checkout Session.expires_at: 24 hours by default."""
+_LIFETIME = (30 * 60, 86_400)
+"""Source: the same: from 30 minutes to 24 hours after creation."""
+_MODES = ("payment", "setup", "subscription")
 _NULL = (
     *("after_expiration", "billing_address_collection", "client_secret", "collected_information", "consent"),
     *("consent_collection", "currency_conversion", "customer_account", "customer_details", "discounts", "invoice"),
@@ -28,27 +32,63 @@ _NULL = (
     *("shipping_cost", "submit_type", "subscription", "wallet_options", "payment_intent", "integration_identifier"),
 )
 _PASSED = (
-    "allow_promotion_codes",
-    "cancel_url",
-    "client_reference_id",
-    "customer_creation",
-    "customer_email",
-    "locale",
+    *("allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id", "customer_creation"),
+    *("customer_email", "integration_identifier", "locale", "origin_context", "redirect_on_completion", "return_url"),
+    *("saved_payment_method_options", "submit_type", "wallet_options"),
 )
+"""What only the page itself shows or does."""
 
 
 def create(call: Call) -> Document:
     """Open a checkout page."""
     session, params = call.session, call.params
     mode = params.get("mode", "payment")
-    if mode not in {"payment", "subscription"}:
-        raise invalid(f"The sandbox has no checkout in mode {mode}.", param="mode", code="sandbox_not_simulated")
-    items = basket(session, params.get("line_items"))
-    if (mode == "subscription") != bool(recurring_items(items)):
-        raise invalid("You specified a mode that does not fit the prices' types.", param="line_items")
+    if mode not in _MODES:
+        raise invalid(f"Invalid mode: must be one of {', '.join(_MODES)}", param="mode")
+    _check_simulated(params)
+    items = _items(session, params, mode)
     if customer := params.get("customer"):
         session.get("customer", customer, param="customer")
-    return session.add(_page(session, params, items) | {"customer": customer, "mode": mode})
+        if "customer_email" in params:
+            raise invalid(
+                "You may only specify one of these parameters: customer, customer_email.", param="customer_email"
+            )
+    checkout = _page(session, params, items) | {"customer": customer, "mode": mode}
+    if mode == "setup":
+        checkout["setup_intent"] = new_setup_intent(session, customer, **_setup_data(params))["id"]
+    return session.add(checkout)
+
+
+def _check_simulated(params: dict[str, Any]) -> None:
+    for name in ("automatic_tax", "invoice_creation", "adaptive_pricing", "managed_payments"):
+        if (params.get(name) or {}).get("enabled"):
+            raise invalid(f"The sandbox does not simulate {name}.", param=name, code="sandbox_not_simulated")
+
+
+def _items(session: Session, params: dict[str, Any], mode: str) -> list[Document]:
+    if mode == "setup":
+        if params.get("line_items"):
+            raise invalid("You can not pass `line_items` in `setup` mode.", param="line_items")
+        return []
+    items = basket(session, params.get("line_items"))
+    is_repeated = bool(recurring_items(items))
+    if mode == "subscription" and not is_repeated:
+        raise invalid(
+            "You must provide at least one recurring price in `subscription` mode when using prices.",
+            param="line_items",
+        )
+    if mode == "payment" and is_repeated:
+        raise invalid(
+            "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use "
+            "only one-time prices.",
+            param="line_items",
+        )
+    return items
+
+
+def _setup_data(params: dict[str, Any]) -> dict[str, Any]:
+    data = params.get("setup_intent_data") or {}
+    return {"description": data.get("description"), "metadata": check_metadata(data.get("metadata"))}
 
 
 def update(call: Call) -> Document:
@@ -71,7 +111,9 @@ def confirm_page(call: Call) -> Document:
     method = find_method(session, str(params.get("payment_method", "")))
     if method["type"] not in checkout["payment_method_types"]:
         raise invalid(f"This page does not take {method['type']}.", param="payment_method")
-    if checkout["customer"] is None and checkout["mode"] == "subscription":
+    if code := params.get("promotion_code"):
+        hosted.apply_code(session, checkout, str(code))
+    if checkout["customer"] is None and (checkout["mode"] != "payment" or checkout["customer_creation"] == "always"):
         checkout["customer"] = _visitor(call, method)["id"]
     hosted.complete(session, checkout, method)
     return checkout
@@ -107,6 +149,7 @@ _URLS = {
 
 def _fill_link(call: Call, link: Document) -> None:
     items = basket(call.session, call.params["line_items"])
+    add_up(items, {}, [])
     link |= {
         "currency": items[0]["currency"],
         "url": f"https://buy.stripe.com/test_{token(18)}",
@@ -115,41 +158,61 @@ def _fill_link(call: Call, link: Document) -> None:
 
 
 def _page(session: Session, params: dict[str, Any], items: list[Document]) -> Document:
-    session_id = f"{new_id('checkout.session')}{token(34)}"
-    total = subtotal(items)
-    return (
+    session_id, hosted_at = f"{new_id('checkout.session')}{token(34)}", params.get("ui_mode", "hosted_page")
+    currency = items[0]["currency"] if items else params.get("currency")
+    is_hosted = hosted_at in {"hosted_page", "hosted"}
+    page_of = (
         dict.fromkeys(_NULL)
         | {name: params.get(name) for name in _PASSED}
         | {
             "id": session_id,
             "object": "checkout.session",
             "adaptive_pricing": {"enabled": False},
-            "amount_subtotal": total,
-            "amount_total": total,
             "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+            "client_secret": None if is_hosted else f"{session_id}_secret_{token(24)}",
+            "consent_collection": params.get("consent_collection"),
             "created": session.recorded_at,
-            "currency": items[0]["currency"],
-            "custom_fields": [],
-            "custom_text": dict.fromkeys(("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")),
-            "expires_at": params.get("expires_at", session.recorded_at + _OPEN_SECONDS),
+            "currency": currency,
+            "custom_fields": params.get("custom_fields") or [],
+            "custom_text": dict.fromkeys(("after_submit", "shipping_address", "submit", "terms_of_service_acceptance"))
+            | (params.get("custom_text") or {}),
+            "expires_at": _expires_at(session, params),
             "livemode": False,
             "metadata": check_metadata(params.get("metadata")),
-            "payment_method_collection": "always" if recurring_items(items) else "if_required",
-            "payment_method_options": {},
+            "payment_method_collection": params.get("payment_method_collection")
+            or ("always" if recurring_items(items) else "if_required"),
+            "payment_method_options": params.get("payment_method_options") or {},
             "payment_method_types": params.get("allowed_payment_method_types") or ["card"],
-            "payment_status": "unpaid",
-            "phone_number_collection": {"enabled": False},
+            "payment_status": "unpaid" if items else "no_payment_required",
+            "phone_number_collection": params.get("phone_number_collection") or {"enabled": False},
             "shipping_options": [],
             "status": "open",
             "success_url": params.get("success_url"),
-            "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-            "ui_mode": params.get("ui_mode", "hosted_page"),
-            "url": f"https://checkout.stripe.com/c/pay/{session_id}",
+            "tax_id_collection": params.get("tax_id_collection"),
+            "ui_mode": hosted_at,
+            "url": f"https://checkout.stripe.com/c/pay/{session_id}" if is_hosted else None,
+            "_coupons": hosted.coupons_from(session, params, items),
+            "_discount_params": params.get("discounts") or [],
             "_items": items,
             "_payment_intent_data": params.get("payment_intent_data") or {},
             "_subscription_data": params.get("subscription_data") or {},
         }
     )
+    page_of["discounts"] = hosted.shown_discounts(params.get("discounts") or []) or None
+    hosted.add_up_page(session, page_of)
+    return page_of
+
+
+def _expires_at(session: Session, params: dict[str, Any]) -> int:
+    soonest, latest = (session.recorded_at + seconds for seconds in _LIFETIME)
+    expires: int = params.get("expires_at", session.recorded_at + _OPEN_SECONDS)
+    if not soonest <= expires <= latest:
+        raise invalid(
+            "The `expires_at` timestamp must be at least 30 minutes and at most 24 hours from Checkout Session "
+            "creation.",
+            param="expires_at",
+        )
+    return expires
 
 
 _LINK_FIELDS = (
@@ -192,8 +255,10 @@ LINKS = Resource(
 )
 
 _TAKES = (
-    f"{' '.join(_PASSED)} customer expires_at line_items metadata mode payment_intent_data success_url ui_mode "
-    "subscription_data allowed_payment_method_types"
+    f"{' '.join(_PASSED)} adaptive_pricing allowed_payment_method_types automatic_tax consent_collection currency "
+    "custom_fields custom_text customer customer_update discounts expires_at invoice_creation line_items "
+    "managed_payments metadata mode payment_intent_data payment_method_collection payment_method_options "
+    "phone_number_collection setup_intent_data subscription_data success_url tax_id_collection ui_mode"
 )
 _FILTERS = "customer payment_intent payment_link status subscription"
 OPERATIONS = [
@@ -224,6 +289,8 @@ PAGES = [
     replace(entry, is_published=False)
     for entry in (
         route("GET", "/v1/payment_pages/{session}", retrieve("checkout.session")),
-        route("POST", "/v1/payment_pages/{session}/confirm", confirm_page, "payment_method expected_amount"),
+        route(
+            "POST", "/v1/payment_pages/{session}/confirm", confirm_page, "payment_method expected_amount promotion_code"
+        ),
     )
 ]

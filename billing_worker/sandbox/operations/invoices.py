@@ -6,14 +6,15 @@ from typing import Any
 
 from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import invalid
-from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge_metadata, retrieve
+from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import find_method
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect
-from billing_worker.sandbox.engine.discounts import new_discounts
+from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
+from billing_worker.sandbox.engine.invoice_items import change_item, item_from
 from billing_worker.sandbox.engine.invoices import (
     DRAFT_SECONDS,
     attach_items,
@@ -27,14 +28,22 @@ from billing_worker.sandbox.engine.invoices import (
     subscription_id_of,
     take_pending_items,
 )
-from billing_worker.sandbox.engine.lines import invoice_item, pricing_of
+from billing_worker.sandbox.engine.lines import item_id_of, line_from_item
 from billing_worker.sandbox.engine.parents import subscription_parent
 from billing_worker.sandbox.engine.preview import preview
-from billing_worker.sandbox.engine.prices import price_amount
 from billing_worker.sandbox.engine.standing import after_settlement
 from billing_worker.sandbox.engine.taxes import named_rates
 
-_FIELDS = "description footer default_payment_method statement_descriptor"
+_FIELDS = (
+    "account_tax_ids custom_fields default_payment_method default_source description effective_at footer number "
+    "statement_descriptor"
+)
+_DRAFT_ONLY = (
+    *("account_tax_ids", "collection_method", "custom_fields", "default_tax_rates", "description", "discounts"),
+    *("effective_at", "footer", "number", "statement_descriptor"),
+)
+"""Source: Stripe API reference, “Update an invoice”: what changes of a draft only."""
+_WAY_OF_PAYING = "collection_method days_until_due due_date auto_advance automatically_finalizes_at payment_settings"
 
 
 def create(call: Call) -> Document:
@@ -54,41 +63,67 @@ def create(call: Call) -> Document:
         reason="manual",
         auto_advance=is_automatic,
         automatically_finalizes_at=session.now + DRAFT_SECONDS if is_automatic else None,
-        collection_method=params.get("collection_method", "charge_automatically"),
         default_tax_rates=named_rates(session, params.get("default_tax_rates")),
-        discounts=new_discounts(session, params.get("discounts") or [], customer["id"], None),
-        due_date=params.get("due_date"),
         metadata=check_metadata(params.get("metadata")),
         parent=subscription_parent(subscription) if subscription else None,
-        _days_until_due=params.get("days_until_due"),
     )
-    assign(invoice, params, _FIELDS)
+    _set_fields(session, invoice, params)
     lines: list[Document] = []
     if params.get("pending_invoice_items_behavior", "exclude") == "include":
         pending = take_pending_items(session, customer["id"], invoice["currency"], params.get("subscription"))
         lines = attach_items(invoice, pending)
     set_lines(session, invoice, lines)
+    if "discounts" in params:
+        _discount_anew(session, invoice, params["discounts"])
     return open_draft(session, invoice)
 
 
 def update(call: Call) -> Document:
     """Update an invoice."""
-    invoice = call.session.get("invoice", call.id)
-    assign(invoice, call.params, f"{_FIELDS} auto_advance due_date")
-    merge_metadata(invoice, call.params)
-    if "default_tax_rates" in call.params:
-        _tax_anew(call, invoice)
-    if invoice["status"] == "draft" and "auto_advance" in call.params:
-        invoice["automatically_finalizes_at"] = call.session.now + DRAFT_SECONDS if invoice["auto_advance"] else None
-    call.session.tell_changes(invoice)
+    session, params = call.session, call.params
+    invoice = session.get("invoice", call.id)
+    if invoice["status"] != "draft" and (frozen := [name for name in _DRAFT_ONLY if name in params]):
+        raise invalid(
+            f"Finalized invoices can't be updated in this way: {frozen[0]} changes of drafts only.",
+            param=frozen[0],
+            code="invoice_not_editable",
+        )
+    _set_fields(session, invoice, params)
+    merge_metadata(invoice, params)
+    if "default_tax_rates" in params:
+        invoice["default_tax_rates"] = named_rates(session, params["default_tax_rates"])
+    if "discounts" in params:
+        _discount_anew(session, invoice, params["discounts"])
+    elif "default_tax_rates" in params:
+        set_lines(session, invoice, invoice["lines"]["data"])
+    session.tell_changes(invoice)
     return invoice
 
 
-def _tax_anew(call: Call, invoice: Document) -> None:
-    if invoice["status"] != "draft":
-        raise invalid("Finalized invoices can't be updated in this way.", param="default_tax_rates")
-    invoice["default_tax_rates"] = named_rates(call.session, call.params["default_tax_rates"])
-    set_lines(call.session, invoice, invoice["lines"]["data"])
+def _set_fields(session: Session, invoice: Document, params: dict[str, Any]) -> None:
+    assign(invoice, params, f"{_FIELDS} collection_method due_date auto_advance automatically_finalizes_at")
+    merge(invoice, params, "payment_settings")
+    if "days_until_due" in params:
+        invoice["_days_until_due"] = params["days_until_due"]
+    is_sent = invoice["collection_method"] == "send_invoice"
+    for name in ("due_date", "days_until_due"):
+        if not is_sent and params.get(name):
+            raise invalid(f"You can only set `{name}` if `collection_method` is set to `send_invoice`.", param=name)
+    if is_sent and invoice["due_date"] is not None and invoice["due_date"] < session.now:
+        raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param="due_date")
+    if invoice["status"] == "draft" and "auto_advance" in params and "automatically_finalizes_at" not in params:
+        invoice["automatically_finalizes_at"] = session.now + DRAFT_SECONDS if invoice["auto_advance"] else None
+
+
+def _discount_anew(session: Session, invoice: Document, given: Any) -> None:  # noqa: ANN401 - a list, or an empty string to clear it
+    redeemer = Redeemer(
+        invoice["customer"],
+        invoice=invoice["id"],
+        currency=invoice["currency"],
+        subtotal_minor=invoice["subtotal"] if invoice["lines"]["data"] else None,
+    )
+    invoice["discounts"] = new_discounts(session, given, redeemer)
+    set_lines(session, invoice, invoice["lines"]["data"])
 
 
 def delete(call: Call) -> Document:
@@ -185,28 +220,28 @@ def create_item(call: Call) -> Document:
     if "customer" not in params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     customer = session.get("customer", params["customer"], param="customer")
-    amount, currency, given = _item_amount(session, params)
-    if currency is None:
-        raise invalid("Missing required param: currency.", param="currency", code="parameter_missing")
-    if "subscription" in params:
-        session.get("subscription", params["subscription"], param="subscription")
-        details = {"subscription": params["subscription"], "subscription_item": None}
-        given["parent"] = {"type": "subscription_details", "subscription_details": details}
-    if "period" in params:
-        given["period"] = params["period"]
-    item = invoice_item(
-        session,
-        customer=customer["id"],
-        amount_minor=amount,
-        currency=currency.lower(),
-        description=params.get("description"),
-        discountable=params.get("discountable", True),
-        metadata=check_metadata(params.get("metadata")),
-        **given,
-    )
-    session.add(item, "invoiceitem.created")
+    item = session.add(item_from(session, customer["id"], params), "invoiceitem.created")
     if "invoice" in params:
         _put_on_draft(session, item, session.get("invoice", params["invoice"], param="invoice"))
+    return item
+
+
+def update_item(call: Call) -> Document:
+    """Update an invoice item; a draft that has it is added up anew."""
+    session = call.session
+    item = session.get("invoiceitem", call.id)
+    invoice = session.get("invoice", item["invoice"]) if item["invoice"] else None
+    if invoice is not None and invoice["status"] != "draft":
+        raise invalid("You can't update an invoice item that is attached to an invoice that is not a draft.")
+    change_item(session, item, call.params)
+    merge_metadata(item, call.params)
+    if invoice is not None:
+        lines = [
+            line_from_item(item) | {"id": entry["id"]} if item_id_of(entry) == item["id"] else entry
+            for entry in invoice["lines"]["data"]
+        ]
+        set_lines(session, invoice, lines)
+        session.tell_changes(invoice)
     return item
 
 
@@ -218,11 +253,7 @@ def delete_item(call: Call) -> Document:
         invoice = session.get("invoice", item["invoice"])
         if invoice["status"] != "draft":
             raise invalid("You can't delete an invoice item that is attached to an invoice that is not a draft.")
-        kept = [
-            entry
-            for entry in invoice["lines"]["data"]
-            if ((entry["parent"] or {}).get("invoice_item_details") or {}).get("invoice_item") != item["id"]
-        ]
+        kept = [entry for entry in invoice["lines"]["data"] if item_id_of(entry) != item["id"]]
         set_lines(session, invoice, kept)
         session.tell_changes(invoice)
     session.tell("invoiceitem.deleted", item)
@@ -245,23 +276,14 @@ def confirmation_secret_of(session: Session, invoice: Document) -> Document | No
     return {"client_secret": intent["client_secret"], "type": "payment_intent"}
 
 
-def _item_amount(session: Session, params: dict[str, Any]) -> tuple[int, str | None, dict[str, Any]]:
-    quantity = params.get("quantity", 1)
-    given: dict[str, Any] = {"quantity": quantity, "quantity_decimal": str(quantity)}
-    price_id = (params.get("pricing") or {}).get("price")
-    if price_id:
-        price = session.get("price", price_id, param="pricing[price]")
-        if price["type"] != "one_time":
-            raise invalid("The price specified is recurring. This field only accepts one-time prices.", param="pricing")
-        return price_amount(price, quantity), price["currency"], given | {"pricing": pricing_of(price)}
-    if "amount" not in params:
-        raise invalid("You must pass amount or pricing.", param="amount", code="parameter_missing")
-    return params["amount"], params.get("currency"), given
-
-
 def _put_on_draft(session: Session, item: Document, invoice: Document) -> None:
     if invoice["status"] != "draft":
         raise invalid("You can only add invoice items to draft invoices.", param="invoice", code="invoice_not_editable")
+    if item["currency"] != invoice["currency"]:
+        raise invalid(
+            f"The currency of the invoice item ({item['currency']}) must match the invoice's ({invoice['currency']}).",
+            param="currency",
+        )
     set_lines(session, invoice, [*invoice["lines"]["data"], *attach_items(invoice, [item])])
     session.tell_changes(invoice)
 
@@ -280,10 +302,15 @@ def _payment_matches(payment: Document, params: dict[str, Any]) -> bool:
 
 
 _CREATE = (
-    "customer auto_advance collection_method currency days_until_due due_date discounts metadata subscription "
-    f"pending_invoice_items_behavior default_tax_rates {_FIELDS}"
+    f"customer currency discounts metadata subscription pending_invoice_items_behavior default_tax_rates "
+    f"{_WAY_OF_PAYING} {_FIELDS}"
 )
-_PREVIEW = "customer subscription subscription_details invoice_items discounts currency"
+_UPDATE = f"default_tax_rates discounts metadata {_WAY_OF_PAYING} {_FIELDS}"
+_PREVIEW = "customer subscription subscription_details invoice_items discounts currency preview_mode"
+_ITEM_BOTH = (
+    "amount description discountable discounts metadata period price_data pricing quantity tax_rates "
+    "unit_amount_decimal"
+)
 
 OPERATIONS = [
     route("POST", "/v1/invoices", create, _CREATE),
@@ -295,7 +322,7 @@ OPERATIONS = [
     ),
     route("POST", "/v1/invoices/create_preview", preview, _PREVIEW),
     route("GET", "/v1/invoices/{invoice}", retrieve("invoice")),
-    route("POST", "/v1/invoices/{invoice}", update, f"auto_advance default_tax_rates due_date metadata {_FIELDS}"),
+    route("POST", "/v1/invoices/{invoice}", update, _UPDATE),
     route("DELETE", "/v1/invoices/{invoice}", delete),
     route("POST", "/v1/invoices/{invoice}/finalize", finalize_operation, "auto_advance"),
     route("POST", "/v1/invoices/{invoice}/pay", pay, "payment_method paid_out_of_band off_session"),
@@ -303,12 +330,8 @@ OPERATIONS = [
     route("POST", "/v1/invoices/{invoice}/mark_uncollectible", close("uncollectible")),
     route("POST", "/v1/invoices/{invoice}/send", send),
     route("GET", "/v1/invoices/{invoice}/lines", list_lines, CURSOR),
-    route(
-        "POST",
-        "/v1/invoiceitems",
-        create_item,
-        "customer amount currency description discountable invoice metadata period pricing quantity subscription",
-    ),
+    route("POST", "/v1/invoiceitems", create_item, f"customer currency invoice subscription {_ITEM_BOTH}"),
+    route("POST", "/v1/invoiceitems/{invoiceitem}", update_item, _ITEM_BOTH),
     route(
         "GET",
         "/v1/invoiceitems",

@@ -12,15 +12,13 @@ def resume(call: Call) -> Document:
     """Resume a paused subscription, starting a new period now."""
     subscription = call.session.get("subscription", call.id)
     if subscription["status"] != "paused":
-        raise invalid(f"Only paused subscriptions can be resumed: this one is {subscription['status']}.")
-    if call.params.get("billing_cycle_anchor", "now") != "now":
         raise invalid(
-            "The sandbox resumes with a new billing cycle only.",
-            param="billing_cycle_anchor",
-            code="sandbox_not_simulated",
+            "You can only resume a subscription whose status is `paused`: this subscription's status is "
+            f"`{subscription['status']}`.",
         )
-    resume_subscription(call.session, subscription)
+    resume_subscription(call.session, subscription, call.params)
     return subscription
 
 
-OPERATIONS = [route("POST", "/v1/subscriptions/{subscription}/resume", resume, "billing_cycle_anchor")]
+_TAKES = "billing_cycle_anchor payment_behavior proration_behavior"
+OPERATIONS = [route("POST", "/v1/subscriptions/{subscription}/resume", resume, _TAKES)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from billing_worker.sandbox.core.documents import Document, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.families import listing, merge, merge_metadata, retrieve
-from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import card_of, create_method, find_method
 from billing_worker.sandbox.engine.debits import create_debit_method
+from billing_worker.sandbox.engine.setups import confirm_setup, new_setup_intent
 
 
 def create(call: Call) -> Document:
@@ -76,40 +76,18 @@ def update(call: Call) -> Document:
 def create_setup_intent(call: Call) -> Document:
     """Create a setup intent, and confirm it when asked."""
     session, params = call.session, call.params
-    intent_id = new_id("setup_intent")
     if customer := params.get("customer"):
         session.get("customer", customer, param="customer")
     method = find_method(session, params["payment_method"]) if "payment_method" in params else None
-    intent = session.add(
-        {
-            "id": intent_id,
-            "object": "setup_intent",
-            "application": None,
-            "automatic_payment_methods": None,
-            "cancellation_reason": None,
-            "client_secret": f"{intent_id}_secret_{token(24)}",
-            "created": session.now,
-            "customer": customer,
-            "customer_account": None,
-            "description": params.get("description"),
-            "excluded_payment_method_types": None,
-            "flow_directions": None,
-            "last_setup_error": None,
-            "latest_attempt": None,
-            "livemode": False,
-            "mandate": None,
-            "metadata": params.get("metadata") or {},
-            "next_action": None,
-            "on_behalf_of": None,
-            "payment_method": method["id"] if method else None,
-            "payment_method_configuration_details": None,
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-            "payment_method_types": params.get("allowed_payment_method_types") or ["card"],
-            "single_use_mandate": None,
-            "status": "requires_confirmation" if method else "requires_payment_method",
-            "usage": params.get("usage", "off_session"),
-        },
-        "setup_intent.created",
+    intent = new_setup_intent(
+        session,
+        customer,
+        description=params.get("description"),
+        metadata=params.get("metadata") or {},
+        payment_method=method["id"] if method else None,
+        payment_method_types=params.get("allowed_payment_method_types") or ["card"],
+        status="requires_confirmation" if method else "requires_payment_method",
+        usage=params.get("usage", "off_session"),
     )
     if params.get("confirm"):
         _confirm(session, intent, method)
@@ -151,38 +129,11 @@ def _confirm(session: Session, intent: Document, method: Document | None) -> Non
             code="parameter_missing",
             param="payment_method",
         )
-    card = card_of(method)
-    intent["payment_method"] = method["id"]
-    if card.needs_action:
-        intent |= {"status": "requires_action", "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {}}}
-        session.tell("setup_intent.requires_action", intent)
-        return
-    if card.fails_on_setup:
-        raise _failed_setup(session, intent, method)
-    intent |= {"status": "succeeded", "next_action": None, "last_setup_error": None}
-    if intent["customer"]:
+    refusal = confirm_setup(session, intent, method)
+    if refusal is not None:
+        raise refusal
+    if intent["status"] == "succeeded" and intent["customer"]:
         attach(session, method, intent["customer"])
-    session.tell("setup_intent.succeeded", intent)
-
-
-def _failed_setup(session: Session, intent: Document, method: Document) -> ApiError:
-    card = card_of(method)
-    refusal = ApiError(
-        card.message,
-        status=402,
-        kind="card_error",
-        code=card.code,
-        extra={"decline_code": card.decline_code, "payment_method": public(method)},
-        keeps_changes=True,
-    )
-    intent |= {
-        "status": "requires_payment_method",
-        "payment_method": None,
-        "last_setup_error": refusal.body()["error"],
-    }
-    session.tell("setup_intent.setup_failed", intent)
-    refusal.extra["setup_intent"] = public(intent)
-    return refusal
 
 
 def _attached(method: Document, params: Document) -> bool:

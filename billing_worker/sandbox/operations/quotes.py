@@ -10,23 +10,25 @@ from billing_worker.sandbox.core.families import listing, merge, retrieve
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.resources import Resource, action
 from billing_worker.sandbox.core.routes import CURSOR, Call, route
-from billing_worker.sandbox.engine.baskets import basket, recurring_items, subtotal
-from billing_worker.sandbox.engine.discounts import new_discounts
+from billing_worker.sandbox.engine.baskets import add_up, basket, one_time_items, recurring_items
+from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
 from billing_worker.sandbox.engine.invoices import attach_items, new_invoice, open_draft, set_lines
 from billing_worker.sandbox.engine.lines import invoice_item, pricing_of
 from billing_worker.sandbox.engine.subscribing import subscribe
+from billing_worker.sandbox.engine.subscription_terms import first_billing_mode
+from billing_worker.sandbox.engine.taxes import named_rates
 
 _VALID_SECONDS = 30 * 86_400
 """Source: Stripe documentation, “Quotes”: 30 days unless told otherwise."""
 _DETAILS: Document = {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}
 _PLAIN = "collection_method description expires_at footer header"
+_SPECIAL = "customer default_tax_rates discounts invoice_settings line_items subscription_data"
 
 
 def _complete(call: Call, quote: Document) -> None:
-    session, params = call.session, call.params
-    if "customer" in params:
-        quote["customer"] = session.get("customer", params["customer"], param="customer")["id"]
-    quote["expires_at"] = quote["expires_at"] or session.now + _VALID_SECONDS
+    quote["expires_at"] = quote["expires_at"] or call.session.now + _VALID_SECONDS
+    data = call.params.get("subscription_data") or {}
+    quote["subscription_data"]["billing_mode"] = first_billing_mode(data, call.session.now)
     _revise(call, quote)
 
 
@@ -34,38 +36,46 @@ def _revise(call: Call, quote: Document) -> None:
     if quote["status"] != "draft":
         raise invalid("Only draft quotes can be changed.", code="quote_unexpected_state")
     session, params = call.session, call.params
-    merge(quote, params, "invoice_settings", "subscription_data")
-    if "discounts" in params:
-        quote["discounts"] = new_discounts(session, params["discounts"] or [], quote["customer"], None)
+    if "customer" in params:
+        customer = session.get("customer", params["customer"], param="customer")
+        quote |= {"customer": customer["id"], "test_clock": customer["test_clock"]}
+    if "default_tax_rates" in params:
+        rates = named_rates(session, params["default_tax_rates"])
+        quote["default_tax_rates"] = [rate["id"] for rate in rates]
+    data = {name: value for name, value in (params.get("subscription_data") or {}).items() if name != "billing_mode"}
+    if effective := data.get("effective_date"):
+        raise invalid(
+            f"The sandbox does not simulate quotes that take effect at {effective}.",
+            param="subscription_data[effective_date]",
+            code="sandbox_not_simulated",
+        )
+    merge(quote, params | {"subscription_data": data}, "invoice_settings", "subscription_data")
     if "line_items" in params:
         quote["_items"] = basket(session, params["line_items"])
-        _add_up(quote)
+        quote["currency"] = quote["_items"][0]["currency"]
+    if "discounts" in params:
+        subtotal = sum(item["amount_subtotal"] for item in quote["_items"])
+        redeemer = Redeemer(quote["customer"], currency=quote["currency"], subtotal_minor=subtotal or None)
+        quote["discounts"] = new_discounts(session, params["discounts"], redeemer)
+    _add_up(call, quote)
 
 
-def _add_up(quote: Document) -> None:
-    items: list[Document] = quote["_items"]
+def _add_up(call: Call, quote: Document) -> None:
+    session, items = call.session, quote["_items"]
+    coupons = {found: session.get("discount", found)["_coupon"] for found in quote["discounts"]}
+    rates = named_rates(session, quote["default_tax_rates"])
+    customer = session.find("customer", quote["customer"])
+    exempt = "none" if customer is None else customer["tax_exempt"]
     repeated = [item for item in items if item["price"]["recurring"] is not None]
-    upfront = subtotal(items)
-    quote |= {
-        "amount_subtotal": upfront,
-        "amount_total": upfront,
-        "currency": items[0]["currency"],
-        "computed": {
-            "recurring": None if not repeated else _recurring(repeated),
-            "upfront": {"amount_subtotal": upfront, "amount_total": upfront, "total_details": dict(_DETAILS)},
-        },
-    }
-
-
-def _recurring(items: list[Document]) -> Document:
-    total, rhythm = subtotal(items), items[0]["price"]["recurring"]
-    return {
-        "amount_subtotal": total,
-        "amount_total": total,
-        "interval": rhythm["interval"],
-        "interval_count": rhythm["interval_count"],
-        "total_details": dict(_DETAILS),
-    }
+    recurring = None
+    if repeated:
+        rhythm = repeated[0]["price"]["recurring"]
+        recurring = add_up(repeated, coupons, rates, exempt=exempt) | {
+            "interval": rhythm["interval"],
+            "interval_count": rhythm["interval_count"],
+        }
+    upfront = add_up(items, coupons, rates, exempt=exempt)
+    quote |= upfront | {"computed": {"recurring": recurring, "upfront": dict(upfront)}}
 
 
 QUOTES = Resource(
@@ -101,7 +111,7 @@ QUOTES = Resource(
         "status_transitions": {"accepted_at": None, "canceled_at": None, "finalized_at": None},
         "subscription": None,
         "subscription_data": {
-            "billing_mode": {"type": "classic", "flexible": None},
+            "billing_mode": None,
             "description": None,
             "effective_date": None,
             "metadata": None,
@@ -116,8 +126,8 @@ QUOTES = Resource(
     event="quote.created",
     fields=_PLAIN,
     changeable=_PLAIN,
-    takes="customer discounts invoice_settings line_items subscription_data",
-    changes="discounts invoice_settings line_items subscription_data",
+    takes=_SPECIAL,
+    changes=_SPECIAL,
     prepare=_complete,
     revise=_revise,
 )
@@ -157,7 +167,10 @@ def _subscription_params(quote: Document) -> dict[str, Any]:
     due = quote["invoice_settings"]["days_until_due"]
     return given | {
         "items": recurring_items(quote["_items"]),
+        "add_invoice_items": one_time_items(quote["_items"]),
+        "billing_mode": data["billing_mode"],
         "collection_method": quote["collection_method"],
+        "default_tax_rates": list(quote["default_tax_rates"]),
         "discounts": [{"discount": discount} for discount in quote["discounts"]],
         **({} if due is None else {"days_until_due": due}),
     }
@@ -174,7 +187,10 @@ def _bill(call: Call, quote: Document) -> Document:
         reason="manual",
         auto_advance=False,
         collection_method=quote["collection_method"],
+        default_tax_rates=named_rates(session, quote["default_tax_rates"]),
+        description=quote["description"],
         discounts=list(quote["discounts"]),
+        footer=quote["footer"],
         parent=parent,
         _days_until_due=quote["invoice_settings"]["days_until_due"],
     )
@@ -183,12 +199,13 @@ def _bill(call: Call, quote: Document) -> Document:
             invoice_item(
                 session,
                 customer=customer["id"],
-                amount_minor=item["amount_total"],
+                amount_minor=item["amount_subtotal"],
                 currency=item["currency"],
                 description=item["description"],
                 quantity=item["quantity"],
                 quantity_decimal=str(item["quantity"]),
                 pricing=pricing_of(item["price"]),
+                tax_rates=list(item["_tax_rates"]),
             ),
             "invoiceitem.created",
         )
@@ -196,6 +213,12 @@ def _bill(call: Call, quote: Document) -> Document:
     ]
     set_lines(session, invoice, attach_items(invoice, items))
     return open_draft(session, invoice)
+
+
+def list_upfront(call: Call) -> Document:
+    """List what a quote charges at once."""
+    quote = call.session.get("quote", call.id)
+    return page(quote["_items"], call.params, f"/v1/quotes/{call.id}/computed_upfront_line_items", kind="item")
 
 
 def list_items(call: Call) -> Document:
@@ -227,4 +250,5 @@ OPERATIONS = [
         action("quote", "quote.canceled", _cancel, allowed=frozenset({"draft", "open"}), code=_CODE),
     ),
     route("GET", "/v1/quotes/{id}/line_items", list_items, CURSOR),
+    route("GET", "/v1/quotes/{id}/computed_upfront_line_items", list_upfront, CURSOR),
 ]

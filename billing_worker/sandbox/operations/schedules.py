@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from billing_worker.kernel.periods import add_months
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, clone
 from billing_worker.sandbox.core.errors import invalid
-from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
+from billing_worker.sandbox.core.families import check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.engine.schedules import begin, cancel, check_running, release
-from billing_worker.sandbox.engine.subscribing import check_items, find_price
-
-_SECONDS = {"day": 86_400, "week": 7 * 86_400}
-_MONTHS = {"month": 1, "year": 12}
+from billing_worker.sandbox.engine.phases import new_phases, phase_of
+from billing_worker.sandbox.engine.schedules import begin, cancel, check_running, end_of, enter_phase, release
+from billing_worker.sandbox.engine.standing import ENDED
+from billing_worker.sandbox.engine.subscription_terms import first_billing_mode
 
 
 def create(call: Call) -> Document:
@@ -30,7 +26,7 @@ def create(call: Call) -> Document:
     customer = session.get("customer", params["customer"], param="customer")
     start = params.get("start_date", "now")
     start = session.now if start == "now" else start
-    phases = new_phases(call, start)
+    phases = new_phases(session, params.get("phases"), start, params.get("iterations") or {})
     schedule = session.add(_blank(call, customer) | {"phases": phases, "end_behavior": _end_behavior(params)})
     _set_defaults(schedule, params)
     if start <= session.now:
@@ -50,6 +46,7 @@ def update(call: Call) -> Document:
     _set_defaults(schedule, params)
     if "phases" in params:
         _replace_phases(call, schedule)
+    _tell_cancel_date(session, schedule)
     session.tell_changes(schedule)
     return schedule
 
@@ -58,7 +55,12 @@ def cancel_operation(call: Call) -> Document:
     """Cancel a schedule with its subscription."""
     schedule = call.session.get("subscription_schedule", call.id)
     check_running(schedule)
-    cancel(call.session, schedule, invoices_now=bool(call.params.get("invoice_now", False)))
+    cancel(
+        call.session,
+        schedule,
+        invoices_now=bool(call.params.get("invoice_now", True)),
+        prorates=bool(call.params.get("prorate", True)),
+    )
     return schedule
 
 
@@ -66,106 +68,48 @@ def release_operation(call: Call) -> Document:
     """Release a schedule; its subscription runs on."""
     schedule = call.session.get("subscription_schedule", call.id)
     check_running(schedule)
-    release(call.session, schedule, event="subscription_schedule.released", status="released")
+    release(
+        call.session,
+        schedule,
+        event="subscription_schedule.released",
+        status="released",
+        keeps_cancel_date=bool(call.params.get("preserve_cancel_date", False)),
+    )
     return schedule
 
 
-def new_phases(call: Call, start: int) -> list[Document]:
-    """Turn `phases` parameters into phases that follow each other.
-
-    Raises: ApiError for no phases, a missing price, or a phase that ends before it starts.
-    """
-    given = call.params.get("phases") or []
-    if not given:
-        raise invalid("Missing required param: phases.", param="phases", code="parameter_missing")
-    iterations = call.params.get("iterations") or {}
-    phases: list[Document] = []
-    for index, entry in enumerate(given):
-        start = entry.get("start_date", start) if isinstance(entry.get("start_date"), int) else start
-        phase = _phase(call.session, entry, start, iterations.get(str(index)))
-        if phases and phase["currency"] != phases[0]["currency"]:
-            raise invalid("All phases must use the same currency.", param=f"phases[{index}][items]")
-        phases.append(phase)
-        start = phase["end_date"]
-    return phases
-
-
-def _phase(session: Session, given: dict[str, Any], start: int, iterations: str | None) -> Document:
-    prices = [find_price(session, item) for item in given["items"]]
-    check_items([{"price": price} for price in prices])
-    items = [
-        {
-            "billing_thresholds": None,
-            "discounts": [],
-            "metadata": item.get("metadata") or {},
-            "plan": price["id"],
-            "price": price["id"],
-            "quantity": _quantity(item, price),
-            "tax_rates": [],
-        }
-        for item, price in zip(given["items"], prices, strict=True)
-    ]
-    phase: Document = dict.fromkeys(
-        (
-            *("application_fee_percent", "billing_cycle_anchor", "billing_thresholds", "collection_method"),
-            *("default_payment_method", "description", "invoice_settings", "on_behalf_of", "transfer_data"),
-            "trial_end",
-        )
-    ) | {
-        "add_invoice_items": [],
-        "currency": prices[0]["currency"],
-        "default_tax_rates": [],
-        "discounts": [],
-        "end_date": _phase_end(given, prices[0], start, iterations),
-        "items": items,
-        "metadata": check_metadata(given.get("metadata")),
-        "proration_behavior": given.get("proration_behavior", "create_prorations"),
-        "start_date": start,
-    }
-    assign(phase, given, "collection_method default_payment_method description trial_end invoice_settings")
-    if given.get("trial"):
-        phase["trial_end"] = phase["end_date"]
-    return phase
-
-
-def _quantity(item: Mapping[str, Any], price: Document) -> int | None:
-    if price["recurring"]["usage_type"] != "metered":
-        return int(item.get("quantity", 1))
-    if "quantity" in item:
-        raise invalid("You cannot set the quantity of a metered plan.", param="phases[0][items][0][quantity]")
-    return None
-
-
-def _phase_end(given: Mapping[str, Any], price: Document, start: int, iterations: str | None) -> int:
-    if "end_date" in given:
-        if given["end_date"] <= start:
-            raise invalid("A phase must end after it starts.", param="phases[0][end_date]")
-        return int(given["end_date"])
-    if "duration" in given:
-        duration = given["duration"]
-        return _later(start, duration["interval"], duration.get("interval_count", 1))
-    rhythm = price["recurring"]
-    # One billing period unless told otherwise.
-    return _later(start, rhythm["interval"], rhythm["interval_count"] * int(iterations or 1))
-
-
-def _later(start: int, interval: str, count: int) -> int:
-    if interval in _SECONDS:
-        return start + _SECONDS[interval] * count
-    return int(add_months(datetime.fromtimestamp(start, UTC), _MONTHS[interval] * count).timestamp())
-
-
 def _replace_phases(call: Call, schedule: Document) -> None:
+    session, given, iterations = call.session, call.params["phases"], call.params.get("iterations") or {}
     if schedule["status"] == "not_started":
-        schedule["phases"] = new_phases(call, schedule["phases"][0]["start_date"])
+        schedule["phases"] = new_phases(session, given, schedule["phases"][0]["start_date"], iterations)
         return
     current = schedule["current_phase"]["start_date"]
     ended = [phase for phase in schedule["phases"] if phase["start_date"] < current]
-    phases = new_phases(call, current)
+    was = next(phase for phase in schedule["phases"] if phase["start_date"] == current)
+    phases = new_phases(session, given, current, iterations)
     if phases[0]["start_date"] != current:
-        raise invalid("The first phase must be the current one, with its start_date.", param="phases[0][start_date]")
+        raise invalid(
+            "You must pass all current and future phases: the first one must begin when the current one did "
+            f"({current}).",
+            param="phases[0][start_date]",
+        )
     schedule["phases"] = ended + phases
     schedule["current_phase"] = {"start_date": current, "end_date": phases[0]["end_date"]}
+    if _billing(phases[0]) != _billing(was):
+        subscription = session.get("subscription", schedule["subscription"])
+        behavior = call.params.get("proration_behavior", "create_prorations")
+        enter_phase(session, schedule, subscription, phases[0], behavior)
+
+
+def _billing(phase: Document) -> Document:
+    return {name: clone(value) for name, value in phase.items() if name not in {"end_date", "proration_behavior"}}
+
+
+def _tell_cancel_date(session: Session, schedule: Document) -> None:
+    subscription = session.find("subscription", schedule["subscription"])
+    if subscription is not None:
+        subscription["cancel_at"] = end_of(schedule)
+        session.tell_changes(subscription)
 
 
 def _adopt(call: Call) -> Document:
@@ -173,15 +117,17 @@ def _adopt(call: Call) -> Document:
     subscription = session.get("subscription", call.params["from_subscription"], param="from_subscription")
     if subscription["schedule"]:
         raise invalid("The subscription already has a schedule.", param="from_subscription")
-    items = subscription["items"]["data"]
-    entry = {
-        "items": [
-            {"price": item["price"]["id"]} | ({"quantity": item["quantity"]} if "quantity" in item else {})
-            for item in items
-        ],
-        "end_date": items[0]["current_period_end"],
-    }
-    phase = _phase(session, entry, items[0]["current_period_start"], None)
+    if subscription["status"] in ENDED:
+        raise invalid(
+            f"You cannot create a subscription schedule from a subscription that is {subscription['status']}.",
+            param="from_subscription",
+        )
+    if extra := sorted(call.params.keys() - {"from_subscription", "metadata", "billing_mode", "expand"}):
+        raise invalid(
+            f"You cannot set `{extra[0]}` if `from_subscription` is set: update the schedule afterwards.",
+            param=extra[0],
+        )
+    phase = phase_of(session, subscription)
     customer = session.get("customer", subscription["customer"])
     schedule = session.add(
         _blank(call, customer)
@@ -208,7 +154,7 @@ def _blank(call: Call, customer: Document) -> Document:
     ) | {
         "id": new_id("subscription_schedule"),
         "object": "subscription_schedule",
-        "billing_mode": {"type": "classic", "flexible": None},
+        "billing_mode": first_billing_mode(call.params, call.session.now),
         "created": call.session.now,
         "customer": customer["id"],
         "default_settings": {
@@ -232,13 +178,17 @@ def _blank(call: Call, customer: Document) -> Document:
 
 
 def _set_defaults(schedule: Document, params: dict[str, Any]) -> None:
+    if nested := (params.get("default_settings") or {}).get("invoice_settings"):
+        given = dict(params["default_settings"])
+        given["invoice_settings"] = schedule["default_settings"]["invoice_settings"] | nested
+        params = params | {"default_settings": given}
     merge(schedule, params, "default_settings")
 
 
 def _end_behavior(params: dict[str, Any]) -> str:
     behavior = params.get("end_behavior", "release")
     if behavior not in {"release", "cancel"}:
-        raise invalid("Invalid end_behavior: must be one of cancel or release", param="end_behavior")
+        raise invalid("Invalid end_behavior: must be one of cancel, none, release, or renew", param="end_behavior")
     return str(behavior)
 
 
@@ -247,7 +197,7 @@ OPERATIONS = [
         "POST",
         "/v1/subscription_schedules",
         create,
-        "customer default_settings end_behavior from_subscription metadata phases start_date",
+        "customer billing_mode default_settings end_behavior from_subscription metadata phases start_date",
     ),
     route(
         "GET",

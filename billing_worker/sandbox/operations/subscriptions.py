@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, clone, public
 from billing_worker.sandbox.core.errors import invalid, no_such
-from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
+from billing_worker.sandbox.core.families import assign, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.pagination import in_range, page
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.engine.changing import change_items, invoice_now, prorate_end
-from billing_worker.sandbox.engine.charging import check_owner
-from billing_worker.sandbox.engine.discounts import new_discounts
+from billing_worker.sandbox.engine.changing import change_items, final_invoice, invoice_now, prorate_end
+from billing_worker.sandbox.engine.discounts import Redeemer, drop_discounts, new_discounts
+from billing_worker.sandbox.engine.items import item_amount
+from billing_worker.sandbox.engine.pending_updates import change_when_paid
 from billing_worker.sandbox.engine.standing import ENDED, end
-from billing_worker.sandbox.engine.subscribing import check_cancel_at, check_clock_has_room, subscribe
+from billing_worker.sandbox.engine.subscribing import check_behavior, check_clock_has_room, subscribe
+from billing_worker.sandbox.engine.subscription_terms import TERMS, first_billing_mode, set_terms
 from billing_worker.sandbox.engine.taxes import named_rates
 
 _BOTH = (
-    "items proration_behavior payment_behavior trial_end billing_cycle_anchor default_payment_method cancel_at "
-    "cancel_at_period_end collection_method days_until_due description discounts metadata trial_settings off_session "
-    "default_tax_rates"
+    f"items proration_behavior payment_behavior trial_end billing_cycle_anchor default_payment_method discounts "
+    f"metadata off_session default_tax_rates add_invoice_items trial_from_plan {TERMS}"
 )
-_CREATE = f"{_BOTH} customer trial_period_days"
+_CREATE = f"{_BOTH} customer trial_period_days currency billing_mode backdate_start_date billing_cycle_anchor_config"
 _UPDATE = f"{_BOTH} proration_date cancellation_details pause_collection"
+_FEEDBACK = (
+    *("customer_service", "low_quality", "missing_features", "other", "switched_service", "too_complex"),
+    *("too_expensive", "unused"),
+)
 
 
 def create(call: Call) -> Document:
@@ -31,7 +36,6 @@ def create(call: Call) -> Document:
     session, params = call.session, call.params
     if "customer" not in params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    check_metadata(params.get("metadata"))
     if params.get("trial_end") is not None and "trial_period_days" in params:
         raise invalid("You may only specify one of these parameters: trial_end, trial_period_days.", param="trial_end")
     customer = session.get("customer", params["customer"], param="customer")
@@ -47,11 +51,14 @@ def update(call: Call) -> Document:
     if subscription["status"] in ENDED:
         if params.keys() - {"metadata", "cancellation_details", "expand"}:
             raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+        _set_cancellation(subscription, params)
         merge_metadata(subscription, params)
         session.tell_changes(subscription)
         return subscription
-    _update_fields(session, subscription, params)
-    _change(session, subscription, params)
+    before = clone(subscription)
+    if check_behavior(params) != "pending_if_incomplete":
+        _update_fields(session, subscription, params)
+    _change(session, subscription, params, before)
     return subscription
 
 
@@ -61,12 +68,39 @@ def cancel(call: Call) -> Document:
     subscription = session.get("subscription", call.id)
     if subscription["status"] in ENDED:
         raise no_such("subscription", call.id)
-    if params.get("prorate"):
+    is_running = subscription["status"] not in {"trialing", "incomplete", "paused"}
+    if params.get("prorate") and is_running:
         prorate_end(session, subscription)
-    if params.get("invoice_now"):
-        invoice_now(session, subscription, {}, whole_period=False)
-    merge(subscription, params, "cancellation_details")
+    if params.get("invoice_now") and is_running:
+        final_invoice(session, subscription)
+    _set_cancellation(subscription, params)
     end(session, subscription, reason="cancellation_requested")
+    return subscription
+
+
+def delete_discount(call: Call) -> Document:
+    """Take a subscription's discounts away."""
+    session = call.session
+    subscription = session.get("subscription", call.id)
+    if not subscription["discounts"]:
+        raise invalid(f"No active discount for subscription: {call.id}", code="resource_missing")
+    discount = public(session.get("discount", subscription["discounts"][0]))
+    drop_discounts(session, subscription["discounts"])
+    subscription["discounts"] = []
+    session.tell_changes(subscription)
+    return discount | {"deleted": True}
+
+
+def migrate(call: Call) -> Document:
+    """Change a subscription to flexible billing."""
+    subscription = call.session.get("subscription", call.id)
+    given = call.params["billing_mode"]
+    if subscription["billing_mode"]["type"] == "flexible":
+        raise invalid("This subscription has the billing mode `flexible` already.", param="billing_mode")
+    if given["type"] != "flexible":
+        raise invalid("Invalid billing_mode[type]: must be one of flexible", param="billing_mode[type]")
+    subscription["billing_mode"] = first_billing_mode({"billing_mode": given}, call.session.now)
+    call.session.tell_changes(subscription)
     return subscription
 
 
@@ -105,8 +139,8 @@ def delete_item(call: Call) -> Document:
     return {"id": item["id"], "object": "subscription_item", "deleted": True}
 
 
-_ITEM_FIELDS = frozenset({"price", "price_data", "quantity", "metadata"})
-_ITEM_TAKES = "price price_data quantity metadata proration_behavior proration_date payment_behavior"
+_ITEM_FIELDS = frozenset({"price", "plan", "price_data", "quantity", "metadata", "tax_rates", "discounts"})
+_ITEM_TAKES = f"{' '.join(sorted(_ITEM_FIELDS))} proration_behavior proration_date payment_behavior"
 
 
 def _rest(params: dict[str, Any]) -> dict[str, Any]:
@@ -122,10 +156,18 @@ def _find_item(call: Call) -> tuple[Document, Document]:
     return subscription, item
 
 
-def _change(session: Session, subscription: Document, params: dict[str, Any]) -> None:
-    if params.get("payment_behavior") == "pending_if_incomplete":
-        raise invalid("The sandbox does not simulate pending_if_incomplete.", param="payment_behavior")
-    is_due, is_whole = change_items(session, subscription, params)
+def _change(session: Session, subscription: Document, params: dict[str, Any], before: Document | None = None) -> None:
+    if subscription["status"] in ENDED:
+        raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+    if subscription["schedule"] and not params.keys().isdisjoint({"cancel_at", "cancel_at_period_end"}):
+        raise invalid(
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any "
+            "cancelation behavior directly is not allowed. Please update the schedule instead.",
+        )
+    if check_behavior(params) == "pending_if_incomplete":
+        change_when_paid(session, subscription, params)
+        return
+    is_due, is_whole = change_items(session, subscription, params, before)
     session.tell_changes(subscription)
     if is_due:
         invoice_now(session, subscription, params, whole_period=is_whole)
@@ -133,36 +175,39 @@ def _change(session: Session, subscription: Document, params: dict[str, Any]) ->
 
 
 def _update_fields(session: Session, subscription: Document, params: dict[str, Any]) -> None:
-    assign(subscription, params, "collection_method days_until_due description pause_collection default_payment_method")
-    if method := subscription["default_payment_method"]:
-        check_owner(session.get("payment_method", method, param="default_payment_method"), subscription["customer"])
-    merge(subscription, params, "trial_settings", "cancellation_details")
+    assign(subscription, params, "default_payment_method")
+    set_terms(session, subscription, params)
+    _set_cancellation(subscription, params)
     merge_metadata(subscription, params)
-    check_metadata(subscription["metadata"])
+    if "pause_collection" in params:
+        given = params["pause_collection"]
+        subscription["pause_collection"] = {"resumes_at": None} | given if given else None
     if "default_tax_rates" in params:
         subscription["default_tax_rates"] = named_rates(session, params["default_tax_rates"])
     if "discounts" in params:
-        given = params["discounts"] or []
-        subscription["discounts"] = new_discounts(session, given, subscription["customer"], subscription["id"])
-    if "cancel_at" in params:
-        check_cancel_at(params["cancel_at"], session.now)
-        subscription["cancel_at"] = params["cancel_at"] or None
-        subscription["canceled_at"] = session.now if params["cancel_at"] else None
-    if "cancel_at_period_end" in params:
-        _cancel_at_period_end(session, subscription, is_wanted=params["cancel_at_period_end"])
+        _replace_discounts(session, subscription, params["discounts"])
 
 
-def _cancel_at_period_end(session: Session, subscription: Document, *, is_wanted: bool) -> None:
-    if is_wanted == subscription["cancel_at_period_end"]:
-        return
-    ends = min(item["current_period_end"] for item in subscription["items"]["data"])
-    subscription |= {
-        "cancel_at_period_end": is_wanted,
-        "cancel_at": ends if is_wanted else None,
-        "canceled_at": session.now if is_wanted else None,
-    }
-    reason = "cancellation_requested" if is_wanted else None
-    subscription["cancellation_details"] = subscription["cancellation_details"] | {"reason": reason}
+def _replace_discounts(session: Session, subscription: Document, given: Any) -> None:  # noqa: ANN401 - a list, or an empty string to clear it
+    redeemer = Redeemer(
+        subscription["customer"],
+        subscription=subscription["id"],
+        currency=subscription["currency"],
+        subtotal_minor=sum(item_amount(session, item) for item in subscription["items"]["data"]),
+    )
+    held = subscription["discounts"]
+    subscription["discounts"] = new_discounts(session, given, redeemer)
+    drop_discounts(session, [discount_id for discount_id in held if discount_id not in subscription["discounts"]])
+
+
+def _set_cancellation(subscription: Document, params: dict[str, Any]) -> None:
+    feedback = (params.get("cancellation_details") or {}).get("feedback") or "other"
+    if feedback not in _FEEDBACK:
+        raise invalid(
+            f"Invalid cancellation_details[feedback]: must be one of {', '.join(_FEEDBACK)}",
+            param="cancellation_details[feedback]",
+        )
+    merge(subscription, params, "cancellation_details")
 
 
 def _has_status(subscription: Document, params: dict[str, Any]) -> bool:
@@ -196,9 +241,16 @@ OPERATIONS = [
     route("GET", "/v1/subscriptions/{subscription_exposed_id}", retrieve("subscription")),
     route("POST", "/v1/subscriptions/{subscription_exposed_id}", update, _UPDATE),
     route("DELETE", "/v1/subscriptions/{subscription_exposed_id}", cancel, "invoice_now prorate cancellation_details"),
+    route("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount", delete_discount),
+    route("POST", "/v1/subscriptions/{subscription}/migrate", migrate, "billing_mode"),
     route("GET", "/v1/subscription_items", list_items, f"{CURSOR} subscription"),
     route("POST", "/v1/subscription_items", create_item, f"subscription {_ITEM_TAKES}"),
     route("GET", "/v1/subscription_items/{item}", retrieve_item),
     route("POST", "/v1/subscription_items/{item}", update_item, _ITEM_TAKES),
-    route("DELETE", "/v1/subscription_items/{item}", delete_item, "proration_behavior proration_date"),
+    route(
+        "DELETE",
+        "/v1/subscription_items/{item}",
+        delete_item,
+        "proration_behavior proration_date payment_behavior clear_usage",
+    ),
 ]

@@ -244,7 +244,7 @@ def test_a_withdrawn_cancellation_renews(fresh: Sandbox) -> None:
 def test_an_end_at_a_given_instant(fresh: Sandbox) -> None:
     payer, price = fresh.payer(), fresh.price()
     subscription = fresh.v1.subscriptions.create({"customer": payer.id, "items": [{"price": price.id}]})
-    with pytest.raises(stripe.InvalidRequestError, match="must be in the future"):
+    with pytest.raises(stripe.InvalidRequestError, match="in the future"):
         fresh.v1.subscriptions.update(subscription.id, {"cancel_at": subscription.created - 1})
     at = subscription.created + 10 * DAY
     fresh.v1.subscriptions.update(subscription.id, {"cancel_at": at})
