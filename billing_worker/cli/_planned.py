@@ -190,10 +190,7 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         DATABASE + ", table billing_webhook_events",
         {
             "deduplicate": "mark surplus events as duplicates",
-            "rotate-secret": "change the signing secret without losing an event",
             "slow": "list the slowest events",
-            "test-signature": "send a signed event to the receiver",
-            "update-url": "change the endpoint's address at Stripe",
         },
     ),
 }
