@@ -218,7 +218,7 @@ def _decode(route: Route, raw: dict[str, Any], *, is_pinned: bool) -> dict[str, 
         raise unknown_url(route.method, route.path)
     current, kept = (raw, {}) if is_pinned else modernised(route.method, route.path, raw)
     try:
-        return known.decode(current) | kept
+        return known.decode(current, is_open=not is_pinned) | kept
     except ParameterError as error:
         raise ApiError(str(error), param=error.param, code=error.code) from error
 

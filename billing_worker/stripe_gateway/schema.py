@@ -77,12 +77,19 @@ class Operation:
     fields: Shape
     shapes: Mapping[str, Shape]
 
-    def decode(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+    def decode(self, raw: Mapping[str, Any], *, is_open: bool = False) -> dict[str, Any]:
         """Turn bracketed text into typed values.
 
+        Shape: `is_open` takes any word where an enumeration is expected, as one of an older version may be.
         Raises: ParameterError for unknown, missing and malformed parameters, as Stripe words them.
         """
-        return _decode_shape(raw, self.fields, self.shapes, "")
+        return _decode_shape(raw, self.fields, _Rules(self.shapes, is_open), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    shapes: Mapping[str, Shape]
+    is_open: bool
 
 
 @cache
@@ -203,7 +210,7 @@ def _subscript(outer: str, inner: ast.expr) -> Iterator[Kind]:
         yield Kind("map", tuple(_kinds(parts[-1])))
 
 
-def _decode_shape(raw: Mapping[str, Any], fields: Shape, shapes: Mapping[str, Shape], prefix: str) -> dict[str, Any]:
+def _decode_shape(raw: Mapping[str, Any], fields: Shape, rules: _Rules, prefix: str) -> dict[str, Any]:
     unknown = [_join(prefix, name) for name in raw if name not in fields]
     if unknown:
         noun = "parameter" if len(unknown) == 1 else "parameters"
@@ -214,20 +221,20 @@ def _decode_shape(raw: Mapping[str, Any], fields: Shape, shapes: Mapping[str, Sh
         if field.is_required and name not in raw:
             param = _join(prefix, name)
             raise ParameterError(f"Missing required param: {param}.", param=param, code="parameter_missing")
-    return {name: _decode(value, fields[name], shapes, _join(prefix, name)) for name, value in raw.items()}
+    return {name: _decode(value, fields[name], rules, _join(prefix, name)) for name, value in raw.items()}
 
 
 def _join(prefix: str, name: str) -> str:
     return f"{prefix}[{name}]" if prefix else name
 
 
-def _decode(value: Any, field: Field, shapes: Mapping[str, Shape], param: str) -> Any:  # noqa: ANN401 - any JSON value
+def _decode(value: Any, field: Field, rules: _Rules, param: str) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, Mapping):
-        return _decode_nested(value, field.kinds, shapes, param)
+        return _decode_nested(value, field.kinds, rules, param)
     text = str(value)
     if text == "":
         return _decode_empty(field, param)
-    return _decode_scalar(text, field.kinds, param)
+    return _decode_scalar(text, field.kinds, param, is_open=rules.is_open)
 
 
 def _decode_empty(field: Field, param: str) -> str:
@@ -244,18 +251,18 @@ def _decode_empty(field: Field, param: str) -> str:
     )
 
 
-def _decode_nested(raw: Mapping[str, Any], kinds: tuple[Kind, ...], shapes: Mapping[str, Shape], param: str) -> Any:  # noqa: ANN401 - any JSON value
+def _decode_nested(raw: Mapping[str, Any], kinds: tuple[Kind, ...], rules: _Rules, param: str) -> Any:  # noqa: ANN401 - any JSON value
     by_name = {kind.name: kind for kind in kinds}
     looks_like_list = all(key.isdecimal() or key == "" for key in raw)
     if "list" in by_name and looks_like_list:
         item = Field(is_required=False, kinds=by_name["list"].inner)
-        return [_decode(value, item, shapes, _join(param, key)) for key, value in _ordered(raw, param)]
+        return [_decode(value, item, rules, _join(param, key)) for key, value in _ordered(raw, param)]
     if "shape" in by_name:
-        shape = shapes.get(by_name["shape"].label)
-        return dict(raw) if shape is None else _decode_shape(raw, shape, shapes, param)
+        shape = rules.shapes.get(by_name["shape"].label)
+        return dict(raw) if shape is None else _decode_shape(raw, shape, rules, param)
     if "map" in by_name:
         item = Field(is_required=False, kinds=by_name["map"].inner)
-        return {key: _decode(value, item, shapes, _join(param, key)) for key, value in raw.items()}
+        return {key: _decode(value, item, rules, _join(param, key)) for key, value in raw.items()}
     wanted = "array" if "list" in by_name else "string"
     raise ParameterError(f"Invalid {wanted}", param=param)
 
@@ -274,7 +281,7 @@ def _ordered(raw: Mapping[str, Any], param: str) -> list[tuple[str, Any]]:
     return ordered
 
 
-def _decode_scalar(text: str, kinds: tuple[Kind, ...], param: str) -> Any:  # noqa: ANN401 - any JSON scalar
+def _decode_scalar(text: str, kinds: tuple[Kind, ...], param: str, *, is_open: bool) -> Any:  # noqa: ANN401 - any JSON scalar
     names = [kind.name for kind in kinds]
     if any(kind.name == "literal" and kind.label == text for kind in kinds):
         return text
@@ -283,7 +290,7 @@ def _decode_scalar(text: str, kinds: tuple[Kind, ...], param: str) -> Any:  # no
         if parsed is not None:
             return parsed
     # The SDK types an enumeration as open, because answers may bring new words; requests may not.
-    if "str" in names and not any(kind.name == "literal" and kind.label for kind in kinds):
+    if "str" in names and (is_open or not any(kind.name == "literal" and kind.label for kind in kinds)):
         return text
     raise _invalid(names, kinds, text, param)
 

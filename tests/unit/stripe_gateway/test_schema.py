@@ -73,6 +73,14 @@ def test_a_word_that_is_none_of_an_enumerations_is_refused() -> None:
     assert refused.value.param == "recurring[interval]"
 
 
+def test_a_client_without_a_version_may_use_words_of_older_ones() -> None:
+    known = operation("POST", "/v1/checkout/sessions")
+    assert known is not None
+    assert known.decode({"mode": "payment", "ui_mode": "hosted"}, is_open=True)["ui_mode"] == "hosted"
+    with pytest.raises(ParameterError, match="Invalid ui_mode: must be one of"):
+        known.decode({"mode": "payment", "ui_mode": "hosted"})
+
+
 def test_an_objects_references_are_known() -> None:
     invoice = attributes_of("invoice")
     assert {"customer", "default_payment_method", "latest_revision", "subscription"} <= invoice.expandable
