@@ -76,7 +76,7 @@ def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]: 
     }
 
 
-@task("inbox.prune_payloads", queue=MAINTENANCE, soft_limit_seconds=3500, hard_limit_seconds=3600)
+@task("inbox.prune_payloads", queue=MAINTENANCE, soft_limit_seconds=3400, hard_limit_seconds=3500)
 def prune(container: Container) -> Mapping[str, object]:
     """Drop the months of bodies that are past their retention; baselines, rows and ids stay."""
     return vars(prune_payloads(container.unit_of_work, keep=container.settings.billing_payload_retention))
