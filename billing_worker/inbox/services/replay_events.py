@@ -57,7 +57,9 @@ _CONDITIONS = """
 """
 
 _SELECT = text(
-    f"SELECT e.id, e.event_id, e.type, e.lane, e.status FROM billing.billing_webhook_events e "  # noqa: S608 - constant
+    "SELECT e.id, e.event_id, e.type, e.lane, e.status, e.account_id, EXISTS (SELECT 1 "  # noqa: S608 - constants
+    "FROM billing.billing_webhook_payloads p WHERE p.event_row_id = e.id AND p.received_at = e.received_at) "
+    "FROM billing.billing_webhook_events e "
     f"WHERE e.id > :after AND {_CONDITIONS} ORDER BY e.id LIMIT :size"
 )
 
@@ -72,13 +74,15 @@ _REARM = text(
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One event that is (or, in a dry run, would be) replayed."""
+    """One event that is (or, in a dry run, would be) replayed; without its body it cannot be."""
 
     row_id: int
     event_id: str
     type: str
     lane: int
     was: EventStatus
+    account_id: str
+    has_body: bool
 
 
 def list_replayable(
@@ -100,13 +104,18 @@ def list_replayable(
             "until": selection.until,
         },
     )
-    return [Replayed(row_id, event_id, kind, lane, EventStatus(was)) for row_id, event_id, kind, lane, was in rows]
+    return [
+        Replayed(row_id, event_id, kind, lane, EventStatus(was), account_id, has_body)
+        for row_id, event_id, kind, lane, was, account_id, has_body in rows
+    ]
 
 
 def replay_events(session: Session, events: Sequence[Replayed]) -> set[int]:
     """Put events back to pending and return the lanes to wake; effects are keyed, so none is repeated.
 
+    Shape: events without a body are left as they are.
     Locks: the events' rows, in id order.
     """
-    session.execute(_REARM, {"ids": sorted(event.row_id for event in events)})
-    return {event.lane for event in events}
+    able = [event for event in events if event.has_body]
+    session.execute(_REARM, {"ids": sorted(event.row_id for event in able)})
+    return {event.lane for event in able}

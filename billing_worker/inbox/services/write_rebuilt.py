@@ -13,7 +13,7 @@ from billing_worker.kernel.keys import split_object_key
 
 _OF_THE_SECOND = text(
     """
-    SELECT id, event_id, type, lane, status FROM billing.billing_webhook_events
+    SELECT id, event_id, type, lane, status, account_id FROM billing.billing_webhook_events
     WHERE object_key = :key AND created = :second AND status = 'applied' AND source = ANY(:sources)
     ORDER BY id
     """
@@ -36,8 +36,8 @@ def write_rebuilt(session: Session, rebuilt: Rebuilt) -> list[int]:
     sources = sorted(HAPPENED) if state.row.source in HAPPENED else [state.row.source]
     given = {"key": rebuilt.object_key, "second": state.version, "sources": [source.value for source in sources]}
     events = [
-        Replayed(row_id, event_id, kind, lane, EventStatus(was))
-        for row_id, event_id, kind, lane, was in session.execute(_OF_THE_SECOND, given)
+        Replayed(row_id, event_id, kind, lane, EventStatus(was), account_id, has_body=True)
+        for row_id, event_id, kind, lane, was, account_id in session.execute(_OF_THE_SECOND, given)
     ]
     replay_events(session, events)
     return [event.row_id for event in events]
