@@ -1,23 +1,29 @@
-"""The webhook endpoints as Stripe has them."""
+"""What is wrong with the webhook endpoints, seen from here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from billing_worker.inbox.endpoints import ALL_EVENTS, PATHS, read_endpoints
+from billing_worker.routing.table import DISPATCHER
 from billing_worker.stripe_gateway.client import API_VERSION, StripeGateway
 
 ACCOUNT_DEFAULT = "account's default"
+SHOWN_MISSING = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint; `events` is the number of enabled types, or `*` for all."""
+    """One endpoint; `events` is the number of enabled types, or `*` for all; `missing` are types we act on."""
 
     id: str
     url: str
     status: str
     events: str
     api_version: str
+    missing: tuple[str, ...]
 
 
 def list_endpoints(gateway: StripeGateway) -> list[Endpoint]:
@@ -25,24 +31,17 @@ def list_endpoints(gateway: StripeGateway) -> list[Endpoint]:
 
     Raises: StripeUnavailable, RateLimited, StripeRefused, StripeKeyRejected.
     """
-    endpoints: list[Endpoint] = []
-    after: str | None = None
-    while True:
-        page = gateway.list_page("webhook_endpoints", starting_after=after)
-        for each in page.data:
-            enabled = each.get("enabled_events") or []
-            endpoints.append(
-                Endpoint(
-                    id=str(each["id"]),
-                    url=str(each.get("url", "")),
-                    status=str(each.get("status", "")),
-                    events="*" if "*" in enabled else str(len(enabled)),
-                    api_version=str(each.get("api_version") or ACCOUNT_DEFAULT),
-                )
-            )
-        if not page.has_more:
-            return endpoints
-        after = endpoints[-1].id
+    return [
+        Endpoint(
+            id=one.id,
+            url=one.url,
+            status=one.status,
+            events=ALL_EVENTS if ALL_EVENTS in one.enabled_events else str(len(one.enabled_events)),
+            api_version=one.api_version or ACCOUNT_DEFAULT,
+            missing=_missing(one.enabled_events),
+        )
+        for one in read_endpoints(gateway)
+    ]
 
 
 def list_problems(endpoint: Endpoint, same_url: int) -> list[str]:
@@ -54,4 +53,13 @@ def list_problems(endpoint: Endpoint, same_url: int) -> list[str]:
         problems.append(f"{same_url} endpoints have this address: every event comes {same_url} times")
     if endpoint.api_version not in {API_VERSION, ACCOUNT_DEFAULT}:
         problems.append(f"API version is not {API_VERSION}")
+    if urlsplit(endpoint.url).path not in PATHS:
+        problems.append(f"the receiver listens on {PATHS[0]}, not on {urlsplit(endpoint.url).path or '/'}")
+    if endpoint.missing:
+        more = f" and {len(endpoint.missing) - SHOWN_MISSING} more" if len(endpoint.missing) > SHOWN_MISSING else ""
+        problems.append(f"types we act on are not enabled: {', '.join(endpoint.missing[:SHOWN_MISSING])}{more}")
     return problems
+
+
+def _missing(enabled: Sequence[str]) -> tuple[str, ...]:
+    return () if ALL_EVENTS in enabled else tuple(sorted(DISPATCHER.facts.keys() - set(enabled)))
