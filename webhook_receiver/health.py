@@ -20,15 +20,17 @@ from webhook_receiver.metrics import IntakeMetrics
 STALE_SECONDS = 60
 """An event that waits longer than a minute means that workers are away or behind."""
 
-# One probe of the pending index per lane: cheap whatever the backlog and however long the history.
+# One probe of the queue per lane: cheap whatever the backlog and however long the history.
 _STATE = """
 SELECT current_setting('synchronous_commit') <> 'off',
     extract(epoch FROM clock_timestamp() - min(received_at)
         + make_interval(secs => (SELECT offset_seconds FROM billing.billing_clock WHERE id = 1)))
 FROM (
-    SELECT (SELECT received_at FROM billing.billing_webhook_events
-            WHERE status = 'pending' AND lane = number ORDER BY id LIMIT 1) AS received_at
-    FROM generate_series(0, 63) AS number
+    SELECT (SELECT event.received_at FROM billing.billing_webhook_queue queue
+            JOIN billing.billing_webhook_events event ON event.id = queue.event_row_id
+            WHERE queue.lane = lanes.lane AND queue.position > lanes.taken_through
+            ORDER BY queue.position LIMIT 1) AS received_at
+    FROM billing.billing_lanes AS lanes
 ) AS oldest
 """
 

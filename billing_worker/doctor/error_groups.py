@@ -12,7 +12,7 @@ _SQL = """
 WITH stopped AS (
     SELECT 'event ' || status AS kind, type AS subject, reason, event_id AS example, detail,
            coalesce(finished_at, received_at) AS at
-    FROM billing.billing_webhook_events WHERE status IN ('failed', 'quarantined')
+    FROM billing.billing_webhook_events WHERE stopped
     UNION ALL
     SELECT 'effect ' || status, kind, split_part(detail, ':', 1), id::text, detail, coalesce(finished_at, created_at)
     FROM billing.billing_effects WHERE status IN ('failed', 'unknown')

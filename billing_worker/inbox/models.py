@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, SmallInteger
+from sqlalchemy import ARRAY, BigInteger, FetchedValue, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing_worker.database.base import Base, EnumText
@@ -12,7 +12,10 @@ from billing_worker.inbox.states import EventStatus, Source
 
 
 class WebhookEvent(Base):
-    """One stored event or snapshot; its body lies in billing_webhook_payloads."""
+    """One stored event or snapshot; its body lies in billing_webhook_payloads.
+
+    Shape: `stopped`, failed or quarantined, is kept by a trigger; its partial index finds them in any history.
+    """
 
     __tablename__ = "billing_webhook_events"
 
@@ -33,6 +36,7 @@ class WebhookEvent(Base):
     last_delivery_at: Mapped[datetime]
     deliveries: Mapped[int]
     status: Mapped[EventStatus] = mapped_column(EnumText(EventStatus))
+    stopped: Mapped[bool] = mapped_column(server_default=FetchedValue(), server_onupdate=FetchedValue())
     superseded: Mapped[bool]
     order_unproven: Mapped[bool]
     attempts: Mapped[int] = mapped_column(SmallInteger)

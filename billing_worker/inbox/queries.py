@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, and_, func, select, text
 from sqlalchemy.orm import Session
 
 from billing_worker.inbox.models import ParkedObject, WebhookEvent
+from billing_worker.inbox.queue import WAITING
 from billing_worker.inbox.states import EventStatus
+
+
+def is_waiting() -> ColumnElement[bool]:
+    """Match the pending events by the queue, whatever the length of the history."""
+    return and_(WebhookEvent.status == EventStatus.PENDING, WebhookEvent.id.in_(text(WAITING)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class InboxLag:
 def read_lag(session: Session, *, last: int = 1000) -> InboxLag:
     """Measure the lag over the newest finished events."""
     pending, oldest = session.execute(
-        select(func.count(), func.min(WebhookEvent.received_at)).where(WebhookEvent.status == EventStatus.PENDING)
+        select(func.count(), func.min(WebhookEvent.received_at)).where(is_waiting())
     ).one()
     newest = session.execute(select(func.max(WebhookEvent.received_at))).scalar_one()
     p50, p99 = session.execute(
@@ -116,7 +122,7 @@ def list_lane_depths(session: Session) -> list[LaneDepth]:
     """Return the lanes with waiting events, the fullest first."""
     rows = session.execute(
         select(WebhookEvent.lane, func.count().label("pending"), func.min(WebhookEvent.received_at))
-        .where(WebhookEvent.status == EventStatus.PENDING)
+        .where(is_waiting())
         .group_by(WebhookEvent.lane)
         .order_by(text("pending DESC"), WebhookEvent.lane)
     )

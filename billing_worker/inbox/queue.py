@@ -15,6 +15,14 @@ from sqlalchemy.orm import Session
 RELEASE = 500
 """Events put back at a time: as many as a batch, so that a parked flood neither fills nor empties the lane at once."""
 
+WAITING = """
+    SELECT queue.event_row_id FROM billing.billing_webhook_queue queue
+    UNION
+    SELECT event.id FROM billing.billing_held_objects held
+    JOIN billing.billing_webhook_events event USING (object_key) WHERE event.status = 'pending'
+"""
+"""The row ids of all events that are `pending`; the queue may also hold a few that no longer are."""
+
 _RELEASABLE = """
     SELECT held.object_key, held.after_created, held.after_id FROM billing.billing_held_objects held
     WHERE held.lane = lanes.lane AND NOT EXISTS (

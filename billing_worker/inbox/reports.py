@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from billing_worker.inbox.models import Lane, ParkedObject, WebhookEvent
 from billing_worker.inbox.objects import possible_keys
+from billing_worker.inbox.queries import is_waiting
 from billing_worker.inbox.states import HAPPENED, EventStatus
 from billing_worker.kernel.errors import NotFoundError
 
@@ -75,7 +76,7 @@ def list_type_failures(session: Session, *, limit: int) -> list[TypeFailures]:
             stopped.filter(WebhookEvent.status == EventStatus.QUARANTINED),
             func.max(WebhookEvent.received_at),
         )
-        .where(WebhookEvent.status.in_(_STOPPED))
+        .where(WebhookEvent.stopped)
         .group_by(WebhookEvent.type)
         .order_by(stopped.desc(), WebhookEvent.type)
         .limit(limit)
@@ -137,6 +138,8 @@ def list_matching(session: Session, wanted: EventFilter, *, limit: int) -> list[
         query = query.where(WebhookEvent.type == wanted.type)
     if wanted.statuses:
         query = query.where(WebhookEvent.status.in_(wanted.statuses))
+        if set(wanted.statuses) <= set(_STOPPED):
+            query = query.where(WebhookEvent.stopped)
     if wanted.since is not None:
         query = query.where(WebhookEvent.received_at >= wanted.since)
     return list(session.scalars(query))
@@ -217,19 +220,22 @@ class Backlog:
 
 
 def count_backlog(session: Session, *, at_most: int = 100_000) -> Backlog:
-    """Count what waits, by the partial indexes alone.
+    """Count what waits, by the queue and the partial index alone.
 
     Shape: `oldest_pending_at` leaves out objects that are parked: those wait on purpose.
     """
     parked = select(ParkedObject.object_key).where(ParkedObject.object_key == WebhookEvent.object_key).exists()
-    oldest = select(func.min(WebhookEvent.received_at)).where(WebhookEvent.status == EventStatus.PENDING, ~parked)
+    oldest = select(func.min(WebhookEvent.received_at)).where(is_waiting(), ~parked)
     counts = {
         status: session.execute(
             select(func.count()).select_from(
-                select(WebhookEvent.id).where(WebhookEvent.status == status).limit(at_most).subquery()
+                select(WebhookEvent.id).where(WebhookEvent.status == status, found).limit(at_most).subquery()
             )
         ).scalar_one()
-        for status in (EventStatus.PENDING, *_STOPPED)
+        for status, found in (
+            (EventStatus.PENDING, is_waiting()),
+            *((status, WebhookEvent.stopped) for status in _STOPPED),
+        )
     }
     return Backlog(
         pending=counts[EventStatus.PENDING],

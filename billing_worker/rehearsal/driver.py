@@ -26,7 +26,7 @@ KICK_SECONDS = 0.3
 
 _IN_FLIGHT = text(
     """
-    SELECT (SELECT count(*) FROM billing.billing_webhook_events WHERE status = 'pending')
+    SELECT (SELECT count(*) FROM billing.billing_webhook_queue) + (SELECT count(*) FROM billing.billing_held_objects)
          + (SELECT count(*) FROM billing.billing_intents WHERE status = 'calling')
          + (SELECT count(*) FROM billing.billing_effects WHERE status = 'running')
     """
