@@ -32,7 +32,7 @@ class WrittenCall:
     times: Mapping[int, datetime]
     frozen: Mapping[int, FrozenPeriod] = field(default_factory=dict)
     counted: list[int] = field(default_factory=list)
-    logged: list[list[object]] = field(default_factory=list)
+    logged: list[tuple[object, ...]] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -57,15 +57,17 @@ class WrittenCall:
         moment = self.now.isoformat()
         ids = iter(self.numbers.record_ids)
         lines = []
+        last, used = self.now, moment
         for index in self.call.taken:
             if index in held or index in frozen:
                 continue
             user, metric, value, _, unique_key, key = records[index]
             at = self.times[index]
-            used = moment if at is self.now else at.isoformat()
+            if at is not last:  # records of one call mostly share the moment they came in
+                last, used = at, at.isoformat()
             number = next(ids)
             self.counted.append(index)
-            self.logged.append([int(number), user, metric, value, used, unique_key, digests.get(index)])
+            self.logged.append((int(number), user, metric, value, used, unique_key, digests.get(index)))
             lines.append(
                 f"{number}\t{self.numbers.batch_id}\t{_field(user)}\t{metric}\t{value}\t{_field(unique_key)}\t{used}\t"
                 f"{moment}\t{_field(key)}\n"
@@ -100,14 +102,14 @@ def log_call(written: WrittenCall) -> None:
     with their reason in place of the id.
     """
     call = written.call
-    aside = [
-        [
+    aside: list[tuple[object, ...]] = [
+        (
             call.held[index].value if index in call.held else "adjustment",
             *call.records[index][:3],
             written.times[index].isoformat(),
             call.records[index].unique_key,
             call.digests.get(index),
-        ]
+        )
         for index in sorted({*call.held, *written.frozen})
     ]
     _log.info(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -116,11 +116,15 @@ def claim_digests(session: Session, claims: Mapping[str, str], *, batch_id: int,
     return {digest.replace("-", ""): payload.replace("-", "") for digest, payload in rows}
 
 
+def find_newest_frozen_end(session: Session) -> datetime | None:
+    """Return the moment from which on no period was ever frozen."""
+    statement = text("SELECT max(period_end) FROM billing.billing_usage_periods")
+    return cast("datetime | None", session.execute(statement).scalar_one())
+
+
 def find_frozen_periods(session: Session, questions: Mapping[int, Question]) -> dict[int, FrozenPeriod]:
     """Return the frozen periods that records fall into, by the records' positions."""
-    newest = session.execute(text("SELECT max(period_end) FROM billing.billing_usage_periods")).scalar_one()
-    asked = [(index, one) for index, one in questions.items() if newest is not None and one.used_at < newest]
-    if not asked:
+    if not questions:
         return {}
     statement = text(
         "SELECT DISTINCT ON (q.index) q.index, p.period_start, p.period_end "
@@ -131,10 +135,10 @@ def find_frozen_periods(session: Session, questions: Mapping[int, Question]) -> 
         "ORDER BY q.index, p.period_end"
     )
     parameters = {
-        "indexes": [index for index, _ in asked],
-        "users": [one.user_id for _, one in asked],
-        "metrics": [one.metric_type for _, one in asked],
-        "times": [one.used_at for _, one in asked],
+        "indexes": list(questions),
+        "users": [one.user_id for one in questions.values()],
+        "metrics": [one.metric_type for one in questions.values()],
+        "times": [one.used_at for one in questions.values()],
     }
     return {index: FrozenPeriod(start, end) for index, start, end in session.execute(statement, parameters)}
 

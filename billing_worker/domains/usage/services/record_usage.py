@@ -81,12 +81,12 @@ def _store(
     if not call.taken:
         return numbers.batch_id
     written = WrittenCall.of(call, numbers, source=source, now=now, used_at=used_at)
-    late = {
-        index: Question(call.records[index].user_id, call.records[index].metric_type, written.times[index])
-        for index in call.taken
-        if written.times[index] != now and index not in call.held
-    }
-    if late:
+    if (closed_until := intake.find_newest_frozen_end(session)) is not None:
+        late = {
+            index: Question(call.records[index].user_id, call.records[index].metric_type, written.times[index])
+            for index in call.taken
+            if written.times[index] < closed_until and index not in call.held
+        }
         written.frozen = intake.find_frozen_periods(session, late)
     lines = written.usage_lines()
     if written.counted:
