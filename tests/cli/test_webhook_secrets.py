@@ -176,9 +176,7 @@ def test_endpoints_are_listed_with_what_is_wrong_and_moved(
     ],
 )
 def test_only_addresses_stripe_can_deliver_to_are_taken(
-    url: str,
-    livemode: bool,
-    error: type[Exception] | None,  # noqa: FBT001 - a parameter of the case
+    url: str, *, livemode: bool, error: type[Exception] | None
 ) -> None:
     if error is None:
         assert check_url(url, livemode=livemode, api_base="https://api.stripe.com") == url
