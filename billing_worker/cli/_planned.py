@@ -188,10 +188,7 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "billing webhook": (
         DATABASE + ", table billing_webhook_events",
-        {
-            "deduplicate": "mark surplus events as duplicates",
-            "slow": "list the slowest events",
-        },
+        {},
     ),
 }
 

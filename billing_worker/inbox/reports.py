@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import Session
 
+from billing_worker.inbox.duplicates import list_surplus
 from billing_worker.inbox.models import Lane, ParkedObject, WebhookEvent
 from billing_worker.inbox.objects import possible_keys
 from billing_worker.inbox.queries import is_waiting
@@ -85,38 +86,6 @@ def list_type_failures(session: Session, *, limit: int) -> list[TypeFailures]:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """How long finished events took.
-
-    Units: `waited` is receipt to first finish, `applied` the transaction of the event's batch.
-    """
-
-    type: str
-    events: int
-    waited_p50_ms: float
-    waited_p99_ms: float
-    waited_max_ms: int
-    applied_p50_ms: float
-    applied_p99_ms: float
-
-
-def list_timings(session: Session, *, since: datetime, limit: int) -> list[Timing]:
-    """Return timings over everything (first, type “all”) and per type, the slowest type first."""
-    rows = session.execute(
-        text(
-            f"SELECT coalesce(type, 'all'), count(*), {_share(0.5, 'waited_ms')}, {_share(0.99, 'waited_ms')}, "  # noqa: S608 - constants
-            f"max(waited_ms), {_share(0.5, 'applied_ms')}, {_share(0.99, 'applied_ms')} "
-            "FROM billing.billing_webhook_events "
-            "WHERE received_at >= :since AND waited_ms IS NOT NULL AND applied_ms IS NOT NULL "
-            "GROUP BY GROUPING SETS ((), (type)) HAVING count(*) > 0 "
-            "ORDER BY grouping(type) DESC, 4 DESC, 1 LIMIT :limit"
-        ),
-        {"since": since, "limit": limit},
-    )
-    return [Timing(*row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which events to list; all given conditions must hold. `object_id` of a customer takes in its other objects."""
 
@@ -162,12 +131,14 @@ def get_named(session: Session, event_ids: Sequence[str]) -> list[WebhookEvent]:
 class Duplicates:
     """Whether anything was stored or done twice.
 
-    Shape: `absorbed` deliveries came again and changed nothing; `stored_twice` and `effects_twice` must be empty.
+    Shape: `absorbed` deliveries came again and changed nothing; `stored_twice`, `under_two_accounts` (events that are
+    stored again under another account and not marked as duplicates) and `effects_twice` must be empty.
     """
 
     events: int
     absorbed: int
     stored_twice: tuple[str, ...]
+    under_two_accounts: tuple[str, ...]
     effects_twice: tuple[str, ...]
 
 
@@ -180,6 +151,7 @@ def find_duplicates(session: Session, *, limit: int = 20) -> Duplicates:
         events=events,
         absorbed=absorbed,
         stored_twice=_list_twice(session, "billing_webhook_events", "event_id", limit),
+        under_two_accounts=tuple(one.event_id for one in list_surplus(session, limit=limit)),
         effects_twice=_list_twice(session, "billing_effects", "effect_key", limit),
     )
 
@@ -244,10 +216,6 @@ def count_backlog(session: Session, *, at_most: int = 100_000) -> Backlog:
         quarantined=counts[EventStatus.QUARANTINED],
         parked=session.execute(select(func.count()).select_from(ParkedObject)).scalar_one(),
     )
-
-
-def _share(share: float, column: str) -> str:
-    return f"round((percentile_cont({share}) WITHIN GROUP (ORDER BY {column}))::numeric, 1)::float8"
 
 
 def _list_twice(session: Session, table: str, key: str, limit: int) -> tuple[str, ...]:

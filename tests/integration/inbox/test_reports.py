@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox import reports
+from billing_worker.inbox.duplicates import list_surplus
 from billing_worker.inbox.reports import EventFilter
+from billing_worker.inbox.services.deduplicate_events import Deduplicated, deduplicate_events
 from billing_worker.inbox.services.replay_events import ReplaySelection
 from billing_worker.inbox.services.replay_selection import ReplayReport, replay_selection
 from billing_worker.inbox.states import EventStatus
+from billing_worker.inbox.timings import list_slow, list_timings
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.kernel.errors import InvalidValueError, NotFoundError
 from billing_worker.kernel.keys import lane_of
@@ -71,8 +74,8 @@ def test_counts_agree_with_what_happened(session: Session) -> None:
         ("customer.created", 0, 1),
         ("customer.updated", 1, 0),
     ]
-    assert reports.find_duplicates(session) == reports.Duplicates(7, 1, (), ())
-    everything, *by_type = reports.list_timings(session, since=NOW, limit=10)
+    assert reports.find_duplicates(session) == reports.Duplicates(7, 1, (), (), ())
+    everything, *by_type = list_timings(session, since=NOW, limit=10)
     assert (everything.type, everything.events) == ("all", sum(each.events for each in by_type))
     assert {each.type for each in by_type} == {
         "customer.created",
@@ -133,14 +136,14 @@ def test_a_selection_is_replayed_in_batches_and_ends_where_it_was(unit_of_work: 
 def test_a_replay_long_after_does_not_look_like_a_long_wait(
     unit_of_work: UnitOfWork, session: Session, clock: FixedClock
 ) -> None:
-    before = reports.list_timings(session, since=NOW, limit=1)
+    before = list_timings(session, since=NOW, limit=1)
     session.rollback()
     clock.advance(timedelta(days=1))
     replay_selection(unit_of_work, ReplaySelection(event_ids=("evt_1",)), wake=lambda _lane: None)
     rows(session, "UPDATE billing_webhook_events SET status = 'discarded' WHERE event_id = 'evt_7' RETURNING 1")
     session.commit()
     drain(unit_of_work, RecordingReactions())
-    [after] = reports.list_timings(session, since=NOW, limit=1)
+    [after] = list_timings(session, since=NOW, limit=1)
     assert (after.events, after.waited_max_ms) == (before[0].events, before[0].waited_max_ms) == (5, 0)
 
 
@@ -153,3 +156,51 @@ def test_replaying_everything_by_mistake_is_refused(unit_of_work: UnitOfWork, se
         replay_selection(unit_of_work, ReplaySelection(), wake=woken.append)
     assert replay_selection(unit_of_work, ReplaySelection(types=("no.such",)), wake=woken.append) == ReplayReport(0, 0)
     assert (woken, rows(session, "SELECT event_id, status FROM billing_webhook_events ORDER BY id")) == ([], before)
+
+
+@pytest.mark.usefixtures("stored")
+def test_slow_events_are_those_that_took_long_or_still_wait(session: Session, clock: FixedClock) -> None:
+    def slow(seconds: int) -> list[tuple[str, str, int]]:
+        since = NOW - timedelta(hours=1)
+        found = list_slow(session, threshold=timedelta(seconds=seconds), since=since, now=clock.now(), limit=10)
+        return [(one.event_id, one.status, one.waited_ms) for one in found]
+
+    assert slow(5) == []
+    rows(session, "UPDATE billing_webhook_events SET applied_ms = 7000 WHERE event_id = 'evt_3' RETURNING 1")
+    clock.advance(timedelta(seconds=6))
+    assert slow(5) == [("evt_3", "applied", 0), ("evt_7", "pending", 6000)]
+    assert slow(7) == [("evt_3", "applied", 0)]
+
+
+def test_an_event_under_two_accounts_is_one_event(
+    engine: Engine, unit_of_work: UnitOfWork, session: Session, clock: FixedClock
+) -> None:
+    told = event("customer.created", customer("cus_1"), event_id="evt_1")
+    connected = {**told, "account": "acct_1"}
+    other = {**event("customer.created", customer("cus_9"), event_id="evt_1"), "account": "acct_2"}
+    store(engine, [told], clock.now())
+    assert reports.find_duplicates(session).under_two_accounts == ()
+    store(engine, [connected, connected, other], clock.now())
+    drain(unit_of_work, RecordingReactions())
+    late = {**told, "account": "acct_3"}
+    store(engine, [late], clock.now())
+    [first, second] = list_surplus(session, limit=5)
+    assert (first.account_id, first.status, first.first_row_id) == ("acct_1", EventStatus.APPLIED, 1)
+    assert (second.account_id, second.status, second.first_account_id) == ("acct_3", EventStatus.PENDING, "")
+    assert reports.find_duplicates(session).under_two_accounts == ("evt_1", "evt_1")
+    session.rollback()
+    assert deduplicate_events(unit_of_work) == Deduplicated(marked=2, effects_stopped=1)
+    assert deduplicate_events(unit_of_work) == Deduplicated()
+    assert drain(unit_of_work, RecordingReactions()) == 0
+    assert rows(session, "SELECT account_id, status, detail FROM billing_webhook_events ORDER BY id") == [
+        ("", "applied", ""),
+        ("acct_1", "duplicate", "the same event is row 1"),
+        ("acct_2", "applied", ""),
+        ("acct_3", "duplicate", "the same event is row 1"),
+    ]
+    assert rows(session, "SELECT account_id, status FROM billing_effects ORDER BY 1") == [
+        ("", "pending"),
+        ("acct_1", "skipped"),
+        ("acct_2", "pending"),
+    ]
+    assert reports.find_duplicates(session).under_two_accounts == ()

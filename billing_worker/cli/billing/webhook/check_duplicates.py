@@ -12,7 +12,7 @@ from billing_worker.cli._errors import EXIT_DIFFERENCES
 from billing_worker.cli._invocation import Invocation, pass_invocation
 from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli._options import json_option
-from billing_worker.cli._output import show_facts
+from billing_worker.cli._output import say, show_facts
 
 if TYPE_CHECKING:
     from billing_worker.inbox import reports
@@ -33,5 +33,7 @@ def command(invocation: Invocation, context: click.Context, *, as_json: bool) ->
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
         found = reports.find_duplicates(session)
     show_facts(asdict(found), as_json=as_json)
-    if found.stored_twice or found.effects_twice:
+    if found.under_two_accounts:
+        say("one event under two accounts: `nself billing webhook deduplicate --dry-run` lists the rows")
+    if found.stored_twice or found.under_two_accounts or found.effects_twice:
         context.exit(EXIT_DIFFERENCES)

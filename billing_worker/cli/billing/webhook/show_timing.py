@@ -16,9 +16,9 @@ from billing_worker.cli._options import json_option, limit_option
 from billing_worker.cli._output import show_rows
 
 if TYPE_CHECKING:
-    from billing_worker.inbox import reports
+    from billing_worker.inbox import timings
 else:
-    reports = lazy_module("billing_worker.inbox.reports")
+    timings = lazy_module("billing_worker.inbox.timings")
 
 
 @click.command()
@@ -27,10 +27,11 @@ else:
 @json_option
 @pass_invocation
 def command(invocation: Invocation, last: timedelta, limit: int, *, as_json: bool) -> None:
-    """Show how long events waited (receipt to finish) and how long their batch's transaction took, per type.
+    """Show how long each stage took, per type: Stripe's delivery, the wait for a worker, the batch's transaction.
 
-    The answer to Stripe waits for neither: the receiver answers once a delivery is committed.
+    The answer to Stripe waits for none of it: the receiver answers once a delivery is committed. `delivered` is what
+    Stripe took from the event to the delivery we answered; hours mean that we had refused or missed it before.
     """
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-        timings = reports.list_timings(session, since=unit_of_work.now() - last, limit=limit)
-    show_rows([asdict(each) for each in timings], as_json=as_json, empty="no event was finished in that time")
+        found = timings.list_timings(session, since=unit_of_work.now() - last, limit=limit)
+    show_rows([asdict(each) for each in found], as_json=as_json, empty="no event was finished in that time")
