@@ -35,6 +35,7 @@ class Resource:
     prepare: Prepare | None = None
     revise: Prepare | None = None
     has_metadata: bool = field(default=True)
+    has_created: bool = field(default=True)
     filters_created: bool = field(default=True)
 
     def create(self, call: Call) -> Document:
@@ -58,7 +59,9 @@ class Resource:
     def draft(self, call: Call) -> Document:
         """Build an object from the plain parameters, not yet added."""
         document: Document = clone(self.blank)
-        document |= {"id": new_id(self.kind), "object": self.kind, "created": call.session.now, "livemode": False}
+        document |= {"id": new_id(self.kind), "object": self.kind, "livemode": False}
+        if self.has_created:
+            document["created"] = call.session.now
         assign(document, call.params, self.fields)
         if self.has_metadata:
             document["metadata"] = check_metadata(call.params.get("metadata"))

@@ -177,7 +177,7 @@ def new_charge(session: Session, intent: Document, method: Document, card: Card 
             "paid": not declined,
             "payment_intent": intent["id"],
             "payment_method": method["id"],
-            "payment_method_details": {"type": method["type"], method["type"]: _details(method)},
+            "payment_method_details": {"type": method["type"], method["type"]: _details(method, intent["amount"])},
             "receipt_email": intent["receipt_email"],
             "shipping": intent["shipping"],
             "receipt_url": None if declined else f"https://pay.stripe.com/receipts/{charge_id}",
@@ -215,18 +215,26 @@ def _hold(session: Session, intent: Document, charge: Document) -> None:
     session.tell("payment_intent.amount_capturable_updated", intent)
 
 
-def _details(method: Document) -> Document:
+def _details(method: Document, amount_minor: int) -> Document:
     if method["type"] != "card":
         return dict(method[method["type"]])
     card = method["card"]
     kept = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "wallet")
     return {key: card[key] for key in kept} | {
+        "amount_authorized": None,
+        "authorization_code": None,
+        "extended_authorization": {"status": "disabled"},
+        "incremental_authorization": {"status": "unavailable"},
         "installments": None,
         "mandate": None,
+        "multicapture": {"status": "unavailable"},
         "network": card["brand"],
+        "network_token": {"used": False},
+        "overcapture": {"maximum_amount_capturable": amount_minor, "status": "unavailable"},
         "network_transaction_id": token(15),
         "regulated_status": "unregulated",
         "three_d_secure": None,
+        "transaction_link_id": None,
     }
 
 

@@ -37,7 +37,7 @@ def open_dispute(session: Session, charge: Document, reason: str) -> Document:
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
-            "submission_method": "evidence_submission",
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": is_inquiry,
         "livemode": False,

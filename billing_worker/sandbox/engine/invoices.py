@@ -123,11 +123,12 @@ def finalize(session: Session, invoice: Document) -> None:
             "This invoice is already finalized, you can't re-finalize a non-draft invoice.",
             code="invoice_not_editable",
         )
+    number = invoice["number"] or _next_number(session, invoice)
     _settle_balance(session, invoice)
     secret = token(28)
     invoice |= {
         "status": "open",
-        "number": invoice["number"] or f"SANDBOX-{session.next_number('invoice'):04d}",
+        "number": number,
         "automatically_finalizes_at": None,
         "effective_at": invoice["effective_at"] or session.now,
         "ending_balance": session.get("customer", invoice["customer"])["balance"],
@@ -198,6 +199,12 @@ def default_payment(session: Session, invoice: Document) -> Document | None:
     """Find the payment through which an open invoice is to be paid."""
     payments = session.select("invoice_payment", "invoice", invoice["id"])
     return next((payment for payment in payments if payment["is_default"]), None)
+
+
+def _next_number(session: Session, invoice: Document) -> str:
+    customer = session.get("customer", invoice["customer"])
+    customer["next_invoice_sequence"] += 1
+    return f"{customer['invoice_prefix']}-{customer['next_invoice_sequence'] - 1:04d}"
 
 
 def _settle_balance(session: Session, invoice: Document) -> None:

@@ -83,9 +83,8 @@ def new_phase(session: Session, given: dict[str, Any], start: int, iterations: s
     }
     assign(phase, given, "billing_cycle_anchor collection_method default_payment_method description trial_end")
     if given.get("invoice_settings"):
-        phase["invoice_settings"] = {"account_tax_ids": None, "days_until_due": None, "issuer": None} | given[
-            "invoice_settings"
-        ]
+        names = ("account_tax_ids", "custom_fields", "days_until_due", "description", "footer", "issuer")
+        phase["invoice_settings"] = dict.fromkeys(names) | given["invoice_settings"]
     if given.get("trial"):
         phase["trial_end"] = phase["end_date"]
     return phase
@@ -192,7 +191,7 @@ def _extra(session: Session, given: dict[str, Any], param: str) -> Document:
         "discountable": given.get("discountable", True),
         "discounts": _discounts(given),
         "metadata": given.get("metadata") or {},
-        "period": {"end": {"type": "phase_start"}, "start": {"type": "phase_start"}},
+        "period": {"end": {"type": "min_item_period_end"}, "start": {"type": "phase_start"}},
         "price": price["id"],
         "quantity": given.get("quantity", 1),
         "tax_rates": named_rates(session, given.get("tax_rates"), f"{param}[tax_rates]"),

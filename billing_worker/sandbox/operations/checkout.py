@@ -178,6 +178,7 @@ def _page(session: Session, params: dict[str, Any], items: list[Document]) -> Do
             | (params.get("custom_text") or {}),
             "expires_at": _expires_at(session, params),
             "livemode": False,
+            "managed_payments": {"enabled": False},
             "metadata": check_metadata(params.get("metadata")),
             "payment_method_collection": params.get("payment_method_collection")
             or ("always" if recurring_items(items) else "if_required"),
@@ -235,6 +236,7 @@ LINKS = Resource(
         "after_completion": {"hosted_confirmation": {"custom_message": None}, "type": "hosted_confirmation"},
         "allow_promotion_codes": False,
         "automatic_tax": {"enabled": False, "liability": None},
+        "managed_payments": {"enabled": False},
         "billing_address_collection": "auto",
         "custom_fields": [],
         "custom_text": dict.fromkeys(("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")),
@@ -251,6 +253,7 @@ LINKS = Resource(
     takes="line_items",
     filters="active",
     prepare=_fill_link,
+    has_created=False,
     filters_created=False,
 )
 

@@ -18,7 +18,7 @@ from billing_worker.sandbox.engine.sources import add_source
 from billing_worker.sandbox.engine.standing import ENDED, end
 from billing_worker.sandbox.operations.payment_methods import attach
 
-_FIELDS = "description email name phone preferred_locales shipping tax_exempt balance"
+_FIELDS = "balance description email name next_invoice_sequence phone preferred_locales shipping tax_exempt"
 _CUSTOMERS_OF_A_CLOCK = 3
 """Source: Stripe documentation, “Test clocks”, limits."""
 _TAKES = f"{_FIELDS} address invoice_settings metadata invoice_prefix"
@@ -52,6 +52,7 @@ def create(call: Call) -> Document:
         "livemode": False,
         "metadata": check_metadata(params.get("metadata")),
         "name": None,
+        "next_invoice_sequence": 1,
         "phone": None,
         "preferred_locales": [],
         "shipping": None,

@@ -28,7 +28,8 @@ _SPECIAL = "customer default_tax_rates discounts invoice_settings line_items sub
 def _complete(call: Call, quote: Document) -> None:
     quote["expires_at"] = quote["expires_at"] or call.session.now + _VALID_SECONDS
     data = call.params.get("subscription_data") or {}
-    quote["subscription_data"]["billing_mode"] = first_billing_mode(data, call.session.now)
+    mode = first_billing_mode(data, call.session.now)
+    quote["subscription_data"]["billing_mode"] = {name: mode[name] for name in ("flexible", "type")}
     _revise(call, quote)
 
 
@@ -104,7 +105,10 @@ QUOTES = Resource(
         "from_quote": None,
         "header": None,
         "invoice": None,
-        "invoice_settings": {"days_until_due": None, "issuer": {"type": "self"}},
+        "invoice_settings": {
+            **dict.fromkeys(("custom_fields", "days_until_due", "description", "footer")),
+            "issuer": {"type": "self"},
+        },
         "number": None,
         "on_behalf_of": None,
         "status": "draft",

@@ -165,7 +165,10 @@ def _blank(call: Call, customer: Document) -> Document:
             "collection_method": "charge_automatically",
             "default_payment_method": None,
             "description": None,
-            "invoice_settings": {"account_tax_ids": None, "days_until_due": None, "issuer": {"type": "self"}},
+            "invoice_settings": {
+                **dict.fromkeys(("account_tax_ids", "custom_fields", "days_until_due", "description", "footer")),
+                "issuer": {"type": "self"},
+            },
             "on_behalf_of": None,
             "transfer_data": None,
         },

@@ -43,7 +43,7 @@ def test_a_killed_sandbox_comes_back_as_it_was(tmp_path: Path) -> None:
         sandbox.advance(days=12)
         renewed = sandbox.v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
         assert (renewed.latest_invoice.billing_reason, renewed.latest_invoice.status) == ("subscription_cycle", "paid")
-        assert renewed.latest_invoice.number == "SANDBOX-0002"
+        assert renewed.latest_invoice.number.endswith("-0002")
 
 
 def test_undelivered_events_go_out_after_the_restart(tmp_path: Path) -> None:
