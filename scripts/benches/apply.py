@@ -1,104 +1,55 @@
 """Apply: events per second of one worker process from stored to processed, against one transaction per event.
 
-    scripts/bench apply [--objects 20000] [--per-object 1 4] [--rounds 3]
+    scripts/bench apply [--objects 20000] [--rounds 3] [--shapes one burst rounds]
 
-Bodies of 4 kB; the same rows are drained by lanes in batches, and by a baseline that claims, applies and finishes each
-event in a transaction of its own (the state is one upsert per event, no fold). Rounds alternate; medians are printed.
+Bodies of 4 kB median in Stripe's shape, 20,000 objects. The same rows are drained by lanes in batches, and by a
+baseline that claims, applies and finishes each event in a transaction of its own. Rounds alternate; medians are printed.
+`burst`: the four events of an object arrive near each other, those of 1,000 objects mixed, as Stripe sends them;
+`rounds`: every object's first event, then every object's second one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from billing_worker.database.clock import DatabaseClock
-from billing_worker.database.copy import copy_rows
-from billing_worker.database.engine import build_engine
-from billing_worker.database.partitions import ensure_partitions
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.batch import apply_batch
 from billing_worker.inbox.claim import claim_events
 from billing_worker.inbox.services.drain_lane import drain_lane
-from billing_worker.kernel.keys import LANE_COUNT, lane_of, object_key
+from billing_worker.kernel.keys import LANE_COUNT
 from billing_worker.routing.table import DISPATCHER
-from billing_worker.runtime.settings import load_settings
 from billing_worker.stack.ephemeral import ephemeral_servers
-from tests.support.databases import migrate
+from scripts.benches.inbox_load import Arrivals, fill, print_machine, quiet_logs, read_settings, worker_of
 
-BODY_BYTES = 4096
-FILL = 50_000
-TABLES = (
-    "billing_webhook_events, billing_webhook_payloads, billing_webhook_queue, billing_held_objects, billing_customers, billing_effects, billing_dirty_marks, "
-    "billing_messages"
-)
-
-
-def fill(session: Session, unit_of_work: UnitOfWork, objects: int, per_object: int) -> None:
-    """Store events as the receiver leaves them: pending, with their bodies."""
-    session.execute(text(f"TRUNCATE {TABLES} CASCADE"))
-    now = unit_of_work.now()
-    number = 0
-    events, bodies = [], []
-    for step in range(per_object):
-        for index in range(objects):
-            number += 1
-            name = f"cus_{index:08d}"
-            key = object_key("", "customer", name)
-            body = _body(name, step, int(now.timestamp()) - 1000 + step)
-            created = now - timedelta(seconds=1000 - step)
-            kind = "customer.updated"
-            row = (number, f"evt_{number}", kind, "customer", name, key, name, lane_of(key), created, now, now)
-            events.append(row)
-            bodies.append((number, now, body))
-            if len(events) >= FILL:
-                _copy(session, events, bodies)
-    _copy(session, events, bodies)
-    session.commit()
-    session.execute(text("ANALYZE billing_webhook_events"))
-    session.commit()
+SHAPES = {
+    "one": Arrivals("1 per object", per_object=1, together=1_000),
+    "burst": Arrivals("4 per object, near each other", per_object=4, together=1_000),
+    "rounds": Arrivals("4 per object, one round after another", per_object=4, together=1_000_000),
+}
 
 
-def _copy(session: Session, events: list[tuple[object, ...]], bodies: list[tuple[object, ...]]) -> None:
-    columns = (
-        *("id", "event_id", "type", "object_type", "object_id", "object_key", "customer_id", "lane", "created"),
-        *("received_at", "last_delivery_at"),
-    )
-    session.execute(text("ALTER TABLE billing.billing_webhook_events ALTER COLUMN id DROP IDENTITY IF EXISTS"))
-    copy_rows(session, "billing_webhook_events", columns, events)
-    copy_rows(session, "billing_webhook_payloads", ("event_row_id", "received_at", "body"), bodies)
-    events.clear()
-    bodies.clear()
+@dataclass(frozen=True)
+class Result:
+    """One run of one way.
 
+    Units: `rate` in events per second, `cpu` in µs of this process for each event, `wal` in bytes for each.
+    """
 
-def _body(name: str, step: int, created: int) -> bytes:
-    snapshot = {
-        "id": name,
-        "object": "customer",
-        "email": f"{name}@example.com",
-        "name": f"step {step}",
-        "currency": "usd",
-        "metadata": {"user_id": name, "filling": ""},
-    }
-    event = {
-        "id": "evt",
-        "object": "event",
-        "type": "customer.updated",
-        "created": created,
-        "data": {"object": snapshot, "previous_attributes": {"name": f"step {step - 1}"}},
-    }
-    missing = BODY_BYTES - len(json.dumps(event))
-    snapshot["metadata"]["filling"] = "".join(f"{name}{number:x}" for number in range(missing // 12))[:missing]
-    return json.dumps(event).encode()
+    rate: float
+    cpu: float
+    wal: float
 
 
 def drain_everything(unit_of_work: UnitOfWork, batch_size: int) -> None:
@@ -110,7 +61,7 @@ def drain_everything(unit_of_work: UnitOfWork, batch_size: int) -> None:
             pass
 
 
-def one_by_one(unit_of_work: UnitOfWork, limit: int) -> int:
+def one_by_one(unit_of_work: UnitOfWork, limit: int) -> None:
     """The baseline: the same claim, application and finish, a transaction for each event."""
     done = 0
     for lane in range(LANE_COUNT):
@@ -122,61 +73,61 @@ def one_by_one(unit_of_work: UnitOfWork, limit: int) -> int:
                     break
                 apply_batch(session, claimed, DISPATCHER, lane=lane, now=now)
             done += 1
-    return done
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
+def timed(engine: Engine, work: Callable[[], object], events: int) -> Result:
+    start = _wal(engine)
     wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return Result(events / wall, cpu / events * 1e6, (_wal(engine) - start) / events)
 
 
-def measure(engine: Engine, unit_of_work: UnitOfWork, options: argparse.Namespace) -> None:
-    for per_object in options.per_object:
-        total = options.objects * per_object
-        ours, theirs, cpus = [], [], []
-        for _ in range(options.rounds):
-            with Session(engine) as session:
-                fill(session, unit_of_work, options.objects, per_object)
-            wall, cpu = timed(lambda: drain_everything(unit_of_work, options.batch_size))
-            with Session(engine) as session:
-                left = session.execute(
-                    text("SELECT count(*) FROM billing_webhook_events WHERE status <> 'applied'")
-                ).scalar_one()
-            if left:
-                raise SystemExit(f"{left} events were not applied")
-            ours.append(total / wall)
-            cpus.append(cpu / total * 1e6)
-            with Session(engine) as session:
-                fill(session, unit_of_work, options.objects, per_object)
-            wall, _ = timed(lambda: one_by_one(unit_of_work, options.baseline))
-            theirs.append(options.baseline / wall)
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        print(
-            f"{per_object} per object: lanes {statistics.median(ours):,.0f} events/s "
-            f"({statistics.median(cpus):.0f} µs of the worker's CPU each), "
-            f"one transaction per event {statistics.median(theirs):,.0f} events/s, ratio {ratio:.1f}"
-        )
+def measure(unit_of_work: UnitOfWork, shape: Arrivals, options: argparse.Namespace) -> None:
+    total = options.objects * shape.per_object
+    ours: list[Result] = []
+    theirs: list[Result] = []
+    for _ in range(options.rounds):
+        fill(unit_of_work, shape, options.objects)
+        ours.append(timed(unit_of_work.engine, lambda: drain_everything(unit_of_work, options.batch_size), total))
+        with Session(unit_of_work.engine) as session:
+            left = session.execute(text("SELECT count(*) FROM billing_webhook_events WHERE status <> 'applied'"))
+            if unfinished := left.scalar_one():
+                raise SystemExit(f"{unfinished} events were not applied")
+        fill(unit_of_work, shape, max(options.baseline // shape.per_object, LANE_COUNT))
+        theirs.append(timed(unit_of_work.engine, lambda: one_by_one(unit_of_work, options.baseline), options.baseline))
+    ratio = statistics.median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True))
+    print(
+        f"| {shape.name} | {statistics.median(r.rate for r in ours):,.0f} | {statistics.median(r.cpu for r in ours):.0f} "
+        f"| {statistics.median(r.wal for r in ours) / 1000:.1f} | {statistics.median(r.rate for r in theirs):,.0f} "
+        f"| {ratio:.1f} |",
+        flush=True,
+    )
+
+
+def _wal(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT pg_current_wal_insert_lsn() - '0/0'")).scalar_one())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--objects", type=int, default=20_000)
-    parser.add_argument("--per-object", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--shapes", choices=SHAPES, nargs="+", default=list(SHAPES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=500)
-    parser.add_argument("--baseline", type=int, default=2_000, help="events the baseline applies in a round")
+    parser.add_argument("--baseline", type=int, default=1_000, help="events the baseline applies in a round")
     options = parser.parse_args()
+    quiet_logs()
     with tempfile.TemporaryDirectory() as folder, ephemeral_servers(Path(folder), redis=False, durable=True) as servers:
-        migrate(servers.database_url)
-        settings = load_settings({"DATABASE_URL": servers.database_url, "NSELF_ENV_FILE": os.devnull})
-        engine = build_engine(settings, application_name="bench")
-        unit_of_work = UnitOfWork(engine, DatabaseClock(engine), statement_timeout=timedelta(minutes=5))
-        with Session(engine) as session, session.begin():
-            ensure_partitions(session, unit_of_work.now())
-        print(f"load average at the start: {os.getloadavg()[0]:.1f}")
-        measure(engine, unit_of_work, options)
-        engine.dispose()
+        unit_of_work = worker_of(read_settings({"DATABASE_URL": servers.database_url}), timedelta(minutes=5))
+        print_machine(unit_of_work)
+        print("| arrivals | events/s | worker CPU µs/event | WAL kB/event | one transaction per event | ratio |")
+        print("|---|---:|---:|---:|---:|---:|")
+        for name in options.shapes:
+            measure(unit_of_work, SHAPES[name], options)
+        unit_of_work.engine.dispose()
+        print(f"load average at the end: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
