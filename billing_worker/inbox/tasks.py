@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from billing_worker.inbox.queries import count_parked_for_fetch
 from billing_worker.inbox.queue import list_due_lanes
-from billing_worker.inbox.services.certify_events import certify_events
+from billing_worker.inbox.services.certify_accounts import certify_accounts
 from billing_worker.inbox.services.drain_lane import drain_lane
 from billing_worker.inbox.services.fetch_parked import fetch_parked
 from billing_worker.inbox.services.prune_payloads import prune_payloads
@@ -60,7 +60,7 @@ def rescue(container: Container) -> Mapping[str, object]:
 def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]:  # noqa: ARG001 - the slot is the window's
     """Hold Stripe's list of events against the inbox and heal what is missing."""
     try:
-        certificate = certify_events(
+        certified = certify_accounts(
             container.unit_of_work,
             container.stripe.on_behalf_of(Priority.RECONCILIATION),
             livemode=container.settings.livemode,
@@ -69,10 +69,12 @@ def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]: 
     except InvalidValueError as error:
         return {"skipped": str(error)}
     return {
-        "window_end": certificate.window_end.isoformat(),
-        "events": certificate.counts.total(),
-        "missing": len(certificate.missing),
-        "healed": certificate.healed,
+        "window_end": certified.certificates[0].window_end.isoformat(),
+        "accounts": len(certified.certificates),
+        "not_certified": sorted(certified.refused),
+        "events": sum(one.counts.total() for one in certified.certificates),
+        "missing": sum(len(one.missing) for one in certified.certificates),
+        "healed": sum(one.healed for one in certified.certificates),
     }
 
 
