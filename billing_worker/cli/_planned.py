@@ -131,36 +131,10 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         DATABASE,
         {
             "calculate-overage": "compute the overage of given figures",
-            "check": "say whether a user may go on",
-            "compare": "compare a quota's counter with raw usage",
-            "reset-all": "reset every quota that is due",
-            "schedule-reset": "plan the resets that are missing",
-            "show-calculation": "show how a user's use was computed",
             "show-overage": "show what a user used beyond the limit",
-            "test-enforce": "try enforcement without counting",
-            "unblock": "let a blocked user go on",
         },
     ),
     "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
-    "billing subscription": (
-        DASHBOARD + " (Subscriptions)",
-        {
-            "cancel": "cancel a subscription",
-            "compare": "compare a subscription with Stripe",
-            "complete": "finish a subscription whose first payment waits",
-            "create": "create a subscription",
-            "import": "copy a subscription of Stripe into the mirror",
-            "list": "list subscriptions",
-            "preview-change": "show what a change of price would cost",
-            "prorations": "show a subscription's prorations",
-            "recalculate": "compute a subscription's prorations again",
-            "show": "show a subscription",
-            "show-config": "show a subscription's settings",
-            "simulate-change": "show what another price would change",
-            "timeline": "show a subscription's history",
-            "update": "change a subscription",
-        },
-    ),
     "billing sync": (
         DASHBOARD,
         {
@@ -185,10 +159,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "reconstruct": "build lost records from logs",
             "restore": "restore records from a backup",
         },
-    ),
-    "billing webhook": (
-        DATABASE + ", table billing_webhook_events",
-        {},
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from billing_worker.domains.customers.handlers import on_customer
 from billing_worker.domains.dunning.handlers import (
     on_customer_updated,
     on_invoice_closed,
@@ -17,6 +18,7 @@ from billing_worker.domains.payments.handlers import (
     on_dispute_funds_withdrawn,
     on_refund,
 )
+from billing_worker.domains.quotas.handlers import on_subscription as on_plan
 from billing_worker.domains.subscriptions.handlers import on_subscription
 from billing_worker.routing.dispatcher import Dispatcher
 
@@ -40,5 +42,5 @@ DISPATCHER = Dispatcher(
         "invoice.voided": (on_invoice_closed,),
         "invoice.marked_uncollectible": (on_invoice_closed,),
     },
-    levels={"subscription": (on_subscription,)},
+    levels={"customer": (on_customer,), "subscription": (on_subscription, on_plan)},
 )

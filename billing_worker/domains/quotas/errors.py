@@ -77,3 +77,27 @@ class ReservationEndedError(QuotaError, RefusedError):
         super().__init__(
             f"reservation {reservation_id} was {status}{at}; its units are free again or spent: record what was used"
         )
+
+
+class StillUsedUpError(QuotaError, RefusedError):
+    """A block cannot be lifted while nothing is left."""
+
+    def __init__(self, user_id: str, metric_type: str, taken: int, granted: int) -> None:
+        self.user_id = user_id
+        self.metric_type = metric_type
+        super().__init__(
+            f"user {user_id} has taken {taken} of {granted} {metric_type}, so the next check would block again: start "
+            f"anew with `nself billing quota reset --user {user_id}`, or raise the limit with `nself billing quota set`"
+        )
+
+
+class OtherZoneError(QuotaError, RefusedError):
+    """The database was cut in another zone."""
+
+    def __init__(self, kept: str, wanted: str) -> None:
+        self.kept = kept
+        self.wanted = wanted
+        super().__init__(
+            f"days and months of this database are cut in {kept}, BILLING_TIMEZONE says {wanted}: the two would "
+            f"overlap and count usage twice or never; `nself env set BILLING_TIMEZONE={kept}` keeps what is"
+        )

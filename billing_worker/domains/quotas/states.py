@@ -59,3 +59,7 @@ class Reason(StrEnum):
     NO_QUOTA = "no_quota"
     NOT_ENFORCED = "not_enforced"
     UNREACHABLE = "unreachable"
+
+
+PLAN_MARK = "quota_plan"
+"""Dirty marks on customers whose subscription changed; subject: the customer."""

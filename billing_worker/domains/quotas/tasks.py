@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 from billing_worker.domains.quotas.lease_store import LeaseStore
 from billing_worker.domains.quotas.queries.leases import count_expired_leases
 from billing_worker.domains.quotas.queries.marks import count_usage_marks
+from billing_worker.domains.quotas.queries.plans import count_plan_marks
 from billing_worker.domains.quotas.queries.reservations import list_quotas_of_expired
 from billing_worker.domains.quotas.queries.resets import count_due_resets
+from billing_worker.domains.quotas.services.apply_changed_plans import apply_changed_plans
 from billing_worker.domains.quotas.services.prune_grants import prune_grants
 from billing_worker.domains.quotas.services.refresh_quota_usage import refresh_quota_usage
 from billing_worker.domains.quotas.services.reset_due_quotas import CLOSED_BY_JOB, reset_due_quotas
@@ -25,6 +27,7 @@ from billing_worker.worker.tasks import task
 
 RESET_DUE = "quotas.reset_due"
 REFRESH_USAGE = "quotas.refresh_usage"
+APPLY_PLANS = "quotas.apply_plans"
 SETTLE_LEASES = "quotas.settle_leases"
 SETTLE_AFTER = timedelta(seconds=5)
 """By then the spenders of a lease have reported, so that one look is enough even after a flush of Redis."""
@@ -79,6 +82,22 @@ def settle_leases(container: Container) -> Mapping[str, object]:
     return {"settled": report.settled, "lost": report.lost, "quotas": report.quotas, "deleted": deleted}
 
 
+@task(APPLY_PLANS, queue=QUOTAS, soft_limit_seconds=240, hard_limit_seconds=300)
+def apply_plans(container: Container, *, due_at: str | None = None) -> Mapping[str, object]:
+    """Give users what their plans grant: those whose subscription changed, and once an hour whoever has other quotas.
+
+    Idempotent by: quotas that are right already are left alone.
+    """
+    changed = apply_changed_plans(
+        container.unit_of_work,
+        everybody=due_at is not None,
+        metrics=load_metrics(),
+        zone=container.settings.billing_timezone,
+        enforcing=container.settings.quota_enforcement_enabled,
+    )
+    return {"changed": changed, "slot": due_at}
+
+
 def _due_resets(session: Session, now: datetime) -> int:
     return count_due_resets(session, now, limit=1)
 
@@ -89,12 +108,17 @@ def _expired_grants(session: Session, now: datetime) -> int:
     )
 
 
+def _plan_marks(session: Session, _now: datetime) -> int:
+    return count_plan_marks(session, limit=1)
+
+
 def _usage_marks(session: Session, _now: datetime) -> int:
     return count_usage_marks(session, limit=1)
 
 
 PROBES: tuple[Probe, ...] = (
     Probe("usage_marks", REFRESH_USAGE, QUOTAS, _usage_marks),
+    Probe("quota_plans", APPLY_PLANS, QUOTAS, _plan_marks),
     Probe("expired_quota_leases", SETTLE_LEASES, QUOTAS, _expired_grants),
     Probe("due_quota_resets", RESET_DUE, QUOTAS, _due_resets),
 )
