@@ -18,4 +18,8 @@ JOBS = (
     ),
     # Whoever fills the buffer wakes the collector; this makes good a lost wake-up.
     Job("usage_buffer_flush", task="usage.flush_buffer", queue="usage", every=timedelta(minutes=1), if_missed="last"),
+    # Records that are held because their user or metric was unknown; a new user or metric frees them.
+    Job("usage_held_release", task="usage.release_held", queue="usage", every=timedelta(minutes=5), if_missed="last"),
+    # At night: it reads every key once.
+    Job("usage_keys_prune", task="usage.prune_keys", queue="usage", cron="41 3 * * *", if_missed="last"),
 )

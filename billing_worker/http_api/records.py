@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from billing_worker.domains.usage.errors import InvalidUsageError, MissingKeyError, UsageError
-from billing_worker.domains.usage.rules import UsageRecord
+from billing_worker.domains.usage.errors import InvalidUsageError
+from billing_worker.domains.usage.reading import EXAMPLE, ReadRecords, read_records
 from billing_worker.http_api.answers import ApiError, parse_json
 
-EXAMPLE = {
-    "user": "user123",
-    "metric": "api_calls",
-    "value": 2,
-    "at": "2026-01-15T12:00:00Z",
-    "idempotency_key": "order-1042-item-3",
-}
-FIELDS = frozenset({*EXAMPLE, "unique_key"})
 MAX_ITEMS = 10_000
 """More in one commit gain nothing, and everybody else waits for them."""
 
@@ -26,14 +16,9 @@ NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/j
 
 
 class ReadRequest(NamedTuple):
-    """The records of a request.
+    """The records of a request, and whether it was one record alone."""
 
-    Shape: `positions` are the places of `records` among the request's items; the others are in `errors`.
-    """
-
-    records: Sequence[UsageRecord]
-    positions: Sequence[int]
-    errors: dict[int, UsageError]
+    read: ReadRecords
     is_single: bool
 
 
@@ -47,17 +32,7 @@ def read_request(body: bytes, *, content_type: str, header_key: str | None, keyl
         raise ApiError(413, "too_many_records", f"{len(items)} records in one request; at most {MAX_ITEMS}")
     if header_key is not None:
         items = [_with_header_key(items[0] if is_single else None, header_key)]
-    records: list[UsageRecord] = []
-    positions: list[int] = []
-    errors: dict[int, UsageError] = {}
-    for position, item in enumerate(items):
-        record = _read_record(item, keyless=keyless)
-        if isinstance(record, UsageError):
-            errors[position] = record
-        else:
-            records.append(record)
-            positions.append(position)
-    return ReadRequest(records, positions, errors, is_single)
+    return ReadRequest(read_records(items, keyless=keyless), is_single)
 
 
 def _read_items(body: bytes, content_type: str) -> tuple[list[Any], bool]:
@@ -101,22 +76,3 @@ def _with_header_key(item: object, header_key: str) -> object:
     if item.setdefault("idempotency_key", header_key) != header_key:
         raise ApiError(400, "two_keys", "the header Idempotency-Key and the record's idempotency_key differ")
     return item
-
-
-def _read_record(item: Any, *, keyless: bool) -> UsageRecord | UsageError:  # noqa: ANN401 - whatever JSON brought
-    if isinstance(item, UsageError):
-        return item
-    if not isinstance(item, dict):
-        return InvalidUsageError("record", "must be an object")
-    if not item.keys() <= FIELDS:
-        return InvalidUsageError("record", f"unknown fields {sorted(item.keys() - FIELDS)}; known: {sorted(FIELDS)}")
-    moment = item.get("at")
-    if moment is not None:
-        try:
-            moment = datetime.fromisoformat(moment)
-        except (ValueError, TypeError):
-            return InvalidUsageError("at", f"{moment!r} is no time; write for example 2026-01-15T12:00:00Z")
-    key = item.get("idempotency_key")
-    if key is None and not keyless:
-        return MissingKeyError()
-    return UsageRecord(item.get("user"), item.get("metric"), item.get("value"), moment, item.get("unique_key"), key)  # type: ignore[arg-type] # the service checks them

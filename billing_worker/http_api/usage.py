@@ -14,12 +14,13 @@ from billing_worker.domains.usage.errors import (
     UsageError,
     UsageKeyConflictError,
 )
+from billing_worker.domains.usage.reading import EXAMPLE, ReadRecords
 from billing_worker.domains.usage.services.record_group import UsageCall
 from billing_worker.domains.usage.services.record_usage import RecordOutcome, RefusedRecord
 from billing_worker.http_api.answers import answer, read_body, unavailable
 from billing_worker.http_api.buffered import BufferedIntake, BufferFullError, RedisAwayError
 from billing_worker.http_api.metrics import ApiMetrics
-from billing_worker.http_api.records import EXAMPLE, ReadRequest, read_request
+from billing_worker.http_api.records import read_request
 
 ACCEPTED: Mapping[str, object] = {"status": "accepted", "code": 200}
 BUFFERED: Mapping[str, object] = {"status": "buffered", "code": 202}
@@ -50,7 +51,7 @@ class UsageEndpoints:
 
     def record(self) -> Response:
         """Record what the body holds: 200 all well, 207 some refused; one record alone is answered by its own code."""
-        read = read_request(
+        read, is_single = read_request(
             read_body(),
             content_type=request.mimetype,
             header_key=request.headers.get("Idempotency-Key"),
@@ -58,7 +59,7 @@ class UsageEndpoints:
         )
         results = self._record(read, UsageCall(read.records, f"http:{g.caller}"))
         self._count(results)
-        if read.is_single:
+        if is_single:
             [result] = results
             return answer(int(str(result["code"])), result)
         counts = {
@@ -68,7 +69,7 @@ class UsageEndpoints:
         status = 207 if counts["refused"] else 202 if counts["buffered"] else 200
         return answer(status, counts | {"results": results})
 
-    def _record(self, read: ReadRequest, call: UsageCall) -> list[Mapping[str, object]]:
+    def _record(self, read: ReadRecords, call: UsageCall) -> list[Mapping[str, object]]:
         if not read.records:
             return _results(read, None)
         if self.buffered is None:
@@ -97,7 +98,7 @@ class UsageEndpoints:
             self.metrics.records.labels(status).inc(sum(1 for result in results if result["status"] == status))
 
 
-def _results(read: ReadRequest, outcome: RecordOutcome | Sequence[RefusedRecord] | None) -> list[Mapping[str, object]]:
+def _results(read: ReadRecords, outcome: RecordOutcome | Sequence[RefusedRecord] | None) -> list[Mapping[str, object]]:
     """Tell what became of each item; of buffered records only the refused ones are known yet."""
     count = len(read.positions) + len(read.errors)
     is_recorded = isinstance(outcome, RecordOutcome)

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from flask import Flask
 
-from billing_worker.domains.usage.buffer import UsageBuffer
-from billing_worker.domains.usage.states import Unknown
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.quotas.gate import QuotaGate
 from billing_worker.domains.quotas.lease_store import LeaseStore, connect
+from billing_worker.domains.usage.buffer import UsageBuffer
+from billing_worker.domains.usage.states import Unknown
 from billing_worker.http_api.app import create_app
 from billing_worker.http_api.buffered import BillingTime, BufferedIntake
 from billing_worker.http_api.container import ApiContainer, build_api_container

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+import structlog
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.usage.buffer import UsageBuffer
 from billing_worker.domains.usage.queries import reports
+from billing_worker.domains.usage.reading import read_records
+from billing_worker.domains.usage.rules import TEXT_MAX
 from billing_worker.domains.usage.services.aggregate_usage import BATCHES_PER_ROUND, aggregate_usage
 from billing_worker.domains.usage.services.flush_buffer import flush_buffer
 from billing_worker.domains.usage.services.load_metrics import load_metrics
+from billing_worker.domains.usage.services.prune_claims import prune_claims
+from billing_worker.domains.usage.services.record_group import UsageCall, record_group
+from billing_worker.domains.usage.services.release_held import release_held
+from billing_worker.domains.usage.states import Unknown
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
 from billing_worker.worker.queues import USAGE
@@ -20,6 +27,11 @@ from billing_worker.worker.tasks import task
 
 AGGREGATE = "usage.aggregate"
 FLUSH_BUFFER = "usage.flush_buffer"
+PRUNE_KEYS = "usage.prune_keys"
+RECORD = "usage.record"
+RELEASE_HELD = "usage.release_held"
+
+_log = structlog.get_logger(__name__)
 
 
 @task(AGGREGATE, queue=USAGE, soft_limit_seconds=240, hard_limit_seconds=300)
@@ -54,6 +66,40 @@ def flush(container: Container, *, due_at: str | None = None) -> Mapping[str, ob
     if report.unfinished:
         container.waker.send(FLUSH_BUFFER, queue=USAGE, kwargs={})
     return asdict(report)
+
+
+@task(RELEASE_HELD, queue=USAGE, soft_limit_seconds=240, hard_limit_seconds=300, quiet_when_idle=True)
+def release(container: Container, *, due_at: str | None = None) -> Mapping[str, object]:  # noqa: ARG001 - the ledger's
+    """Release held usage whose user and metric are known by now."""
+    return asdict(release_held(container.unit_of_work, metrics=load_metrics()))
+
+
+@task(PRUNE_KEYS, queue=USAGE, soft_limit_seconds=1700, hard_limit_seconds=1800)
+def prune_keys(container: Container, *, due_at: str | None = None) -> Mapping[str, object]:  # noqa: ARG001 - the ledger's
+    """Forget idempotency keys that were first seen more than 35 days ago."""
+    return {"deleted": prune_claims(container.unit_of_work, now=container.unit_of_work.now())}
+
+
+@task(RECORD, queue=USAGE, soft_limit_seconds=60, hard_limit_seconds=90)
+def record(
+    container: Container, *, records: Sequence[Mapping[str, object]] = (), source: str = "task", version: int = 1
+) -> Mapping[str, object]:
+    """Record usage that another program sent as a message; the arguments are a contract, see docs/usage-and-quotas.md.
+
+    Idempotent by: the records' keys; a message that comes twice counts once.
+    """
+    settings = container.settings
+    read = read_records(records, version=version, keyless=settings.usage_allow_keyless)
+    [outcome] = record_group(
+        container.unit_of_work,
+        [UsageCall(read.records, source[:TEXT_MAX])],
+        metrics=load_metrics(),
+        unknown=Unknown(settings.usage_unknown),
+    )
+    refused = {**read.errors, **{read.positions[one.index]: one.error for one in outcome.refused}}
+    if refused:
+        _log.error("usage_refused", source=source, records={index: str(error) for index, error in refused.items()})
+    return {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "refused": len(refused)}
 
 
 def _open_batches(session: Session, _now: datetime) -> int:

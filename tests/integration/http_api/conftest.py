@@ -40,7 +40,7 @@ class Api:
         told = {"Authorization": f"Bearer {KEY}", **{name.replace("_", "-"): value for name, value in headers.items()}}
         content = body if isinstance(body, str | bytes) else json.dumps(body)
         response = self.client.post(path, data=content, headers={name: value for name, value in told.items() if value})
-        return Answer(response.status_code, response.get_json(), response.headers)
+        return Answer(response.status_code, response.get_json(), dict(response.headers))
 
 
 ApiMaker = Callable[..., Api]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.usage.rules import MetricCatalog, UsageRecord
@@ -34,3 +36,14 @@ def record(unit_of_work: UnitOfWork, metrics: MetricCatalog) -> Recorder:
             return record_usage(session, records, metrics=metrics, source=source, now=unit_of_work.now())
 
     return recorder
+
+
+@pytest.fixture
+def as_owner(session: Session) -> Callable[[str], None]:
+    """Run a statement on its own, committed."""
+
+    def run(statement: str) -> None:
+        session.execute(text(statement))
+        session.commit()
+
+    return run
