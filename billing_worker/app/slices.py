@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from billing_worker.domains.customers import tasks as customers
 from billing_worker.domains.dunning import tasks as dunning
 from billing_worker.domains.notifications import tasks as notifications
 from billing_worker.domains.payments import tasks as payments
@@ -23,6 +24,7 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     maintenance,
     ledger,
     inbox,
+    customers,
     subscriptions,
     payments,
     dunning,
@@ -34,6 +36,7 @@ TASK_MODULES: tuple[ModuleType, ...] = (
 
 PROBES: tuple[Probe, ...] = (
     *inbox.PROBES,
+    *customers.PROBES,
     *subscriptions.PROBES,
     *payments.PROBES,
     *dunning.PROBES,

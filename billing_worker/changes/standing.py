@@ -16,7 +16,6 @@ from billing_worker.mirror.compare import compare_snapshots
 from billing_worker.stripe_gateway.client import StripeGateway
 from billing_worker.stripe_gateway.errors import StripeNotFound
 
-
 IMPORTABLE = frozenset({"customer", "subscription"})
 """Types with an `import` command of their own."""
 

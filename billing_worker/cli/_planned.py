@@ -54,26 +54,10 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "uptime": "show when billing was down",
         },
     ),
-    "billing access": (DATABASE, {"revoke": "take a user's access away"}),
     "billing audit": (
         DASHBOARD + " (Payments)",
         {"charges": "list suspicious charges", "transactions": "list every movement of money since a time"},
     ),
-    "billing customer": (
-        DASHBOARD + " (Customers)",
-        {
-            "create": "create a customer at Stripe for a user",
-            "import": "copy a customer of Stripe into the mirror",
-            "link": "connect a customer with a user",
-            "list": "list customers",
-            "notify": "mail a template to a customer",
-            "set-tax-id": "give a customer a tax id",
-            "show": "show a customer with subscriptions and payment methods",
-            "trial-eligibility": "say whether a customer may have a trial",
-            "update": "change a customer's address or mail",
-        },
-    ),
-    "billing customers": (DASHBOARD + " (Radar)", {"audit": "look for signs of fraud over all customers"}),
     "billing export": (DASHBOARD + " (Payments, Export)", {"charges": "write charges as CSV"}),
     "billing incident": ("your own incident log", {"create": "open an incident that later commands refer to"}),
     "billing invoice": (

@@ -74,6 +74,8 @@ _ALL = (
     _create("customers", "customer"),
     _update("customers", "customer"),
     Operation("customers.delete", "delete", "/v1/customers/{id}", "customer", is_repeatable=True),
+    # Nothing marks a tax id as ours, and a second one would be shown on invoices.
+    Operation("customers.tax_ids.create", "post", "/v1/customers/{id}/tax_ids", "tax_id"),
     _create("products", "product"),
     _update("products", "product"),
     _create("prices", "price", "product"),

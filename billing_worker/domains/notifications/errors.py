@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing_worker.kernel.errors import NotFoundError, TerminalError
+from billing_worker.kernel.errors import NotFoundError, RefusedError, TerminalError
 
 
 class NotificationsError(TerminalError):
@@ -18,3 +18,7 @@ class MessageNotFoundError(NotFoundError):
 
     def __init__(self, asked: str) -> None:
         super().__init__(f"no message {asked}; `nself billing email list` shows those there are")
+
+
+class NothingToTellError(RefusedError):
+    """The customer has nothing that the template could tell of."""

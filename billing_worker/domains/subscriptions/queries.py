@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -12,6 +14,7 @@ from billing_worker.domains.subscriptions.handlers import CUSTOMER_ACCESS
 from billing_worker.domains.subscriptions.models import CustomerAccess
 from billing_worker.domains.subscriptions.rules import SubscriptionState
 from billing_worker.domains.subscriptions.states import Access
+from billing_worker.kernel.errors import NotFoundError
 from billing_worker.mirror.tables import table_of
 
 _CLAIM_MARKS = text(
@@ -82,7 +85,62 @@ def lock_access(
     return {row.customer_id: row for row in session.scalars(query)}
 
 
+def get_access(session: Session, customer_id: str, account_id: str = "") -> CustomerAccess:
+    """Return a customer's access; one who never had a subscription has none.
+
+    Raises: NotFoundError.
+    """
+    row = session.get(CustomerAccess, (account_id, customer_id))
+    if row is None:
+        raise NotFoundError(f"{customer_id} never had a subscription, so there is nothing to use")
+    return row
+
+
 def count_access(session: Session) -> dict[Access, int]:
     """Count customers by access."""
     rows = session.execute(select(CustomerAccess.access, func.count()).group_by(CustomerAccess.access))
     return {access: count for access, count in rows}  # noqa: C416 - dict() of rows is untyped
+
+
+def list_invoices_of(session: Session, subscription_id: str, *, limit: int = 100) -> list[dict[str, Any]]:
+    """Return the snapshots of a subscription's mirrored invoices, newest first."""
+    table = table_of("invoice")
+    rows = session.execute(
+        select(table.c.data)
+        .where(table.c.account_id == "", table.c.subscription_id == subscription_id, table.c.deleted_at.is_(None))
+        .order_by(table.c.invoiced_at.desc().nulls_last(), table.c.id)
+        .limit(limit)
+    )
+    return [data for (data,) in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSubscription:
+    """One line of a list."""
+
+    id: str
+    customer_id: str | None
+    status: str | None
+    price_id: str | None
+    quantity: int | None
+    current_period_end: datetime | None
+    cancel_at_period_end: bool | None
+    trial_end: datetime | None
+    livemode: bool | None
+
+
+def list_subscriptions(
+    session: Session, *, status: str | None = None, customer_id: str | None = None, limit: int = 50
+) -> list[ListedSubscription]:
+    """Return mirrored subscriptions, those whose period ends last first."""
+    table = table_of("subscription")
+    columns = [table.c[name] for name in ListedSubscription.__slots__ if name != "livemode"]
+    query = select(*columns, table.c.data["livemode"].as_boolean().label("livemode")).where(
+        table.c.deleted_at.is_(None)
+    )
+    if status is not None:
+        query = query.where(table.c.status == status)
+    if customer_id is not None:
+        query = query.where(table.c.customer_id == customer_id)
+    rows = session.execute(query.order_by(table.c.current_period_end.desc().nulls_last(), table.c.id).limit(limit))
+    return [ListedSubscription(**row) for row in rows.mappings()]

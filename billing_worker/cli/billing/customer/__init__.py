@@ -1,1 +1,1 @@
-"""Customers: who is billed, and their history."""
+"""Customers: who they are at Stripe and which user each belongs to."""

@@ -1,0 +1,1 @@
+"""What users may use, and an operator's word above it."""
