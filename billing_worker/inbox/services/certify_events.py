@@ -17,7 +17,7 @@ from billing_worker.inbox.certificates import (
     find_certified_until,
     insert_certificate,
     list_erased_customers,
-    list_known_event_ids,
+    read_statuses,
     store_missing,
 )
 from billing_worker.inbox.intake import Delivery, read_delivery
@@ -33,8 +33,6 @@ OVERLAP = timedelta(hours=1)
 LISTED_FOR = timedelta(days=30)
 """Source: Stripe documentation, “List all events”: events go back 30 days."""
 
-MISSING_SHOWN = 1000
-
 _log = structlog.get_logger(__name__)
 
 
@@ -44,6 +42,7 @@ def certify_events(
     *,
     livemode: bool,
     since: datetime | None = None,
+    account_id: str = "",
     wake: Callable[[int], object],
 ) -> Certificate:
     """Compare a window of Stripe's events with the inbox, ingest what is missing, and write the certificate.
@@ -52,35 +51,27 @@ def certify_events(
     Idempotent by: event ids; a run that dies leaves no certificate, and the next one covers its window.
     Raises: InvalidValueError when the window is empty; the gateway's errors, with nothing certified.
     """
-    certificate = _window(unit_of_work, gateway, since)
+    certificate = _window(unit_of_work, gateway, since, account_id)
     enabled = _enabled_types(gateway)
     after: str | None = None
     while True:
-        page = gateway.list_page("events", params=_created(certificate), starting_after=after)
+        page = gateway.list_page("events", params=_created(certificate), starting_after=after, account_id=account_id)
         _compare(unit_of_work, page.data, certificate, enabled, livemode=livemode, wake=wake)
         if not page.has_more or not page.data:
             break
         after = str(page.data[-1]["id"])
     with unit_of_work.transaction() as session:
-        insert_certificate(
-            session,
-            window_start=certificate.window_start,
-            window_end=certificate.window_end,
-            counts={"enabled": dict(certificate.counts), "other": dict(certificate.other)},
-            missing=certificate.missing[:MISSING_SHOWN],
-            healed=certificate.healed,
-            now=unit_of_work.now(),
-        )
+        insert_certificate(session, certificate, now=unit_of_work.now())
     _log.info("webhook_certified", events=certificate.counts.total(), missing=len(certificate.missing))
     return certificate
 
 
-def _window(unit_of_work: UnitOfWork, gateway: Listing, since: datetime | None) -> Certificate:
+def _window(unit_of_work: UnitOfWork, gateway: Listing, since: datetime | None, account_id: str) -> Certificate:
     stripe_now = gateway.read("account").observed_at
     end = (stripe_now - SETTLED_AFTER).replace(microsecond=0)
     oldest = stripe_now - LISTED_FOR
     with unit_of_work.transaction() as session:
-        certified = find_certified_until(session)
+        certified = find_certified_until(session, account_id)
     start = since or (certified - OVERLAP if certified is not None else oldest)
     start = max(start, oldest).replace(microsecond=0)
     if start >= end:
@@ -88,7 +79,7 @@ def _window(unit_of_work: UnitOfWork, gateway: Listing, since: datetime | None) 
             f"nothing to certify between {start.isoformat()} and {end.isoformat()}: events younger than five minutes "
             "are not settled yet; write for example --since 24h"
         )
-    return Certificate(start, end)
+    return Certificate(start, end, account_id)
 
 
 def _created(certificate: Certificate) -> dict[str, Any]:
@@ -116,8 +107,10 @@ def _compare(
     certificate.counts.update(str(event["type"]) for event in wanted)
     certificate.other.update(str(event["type"]) for event in events if event not in wanted)
     with unit_of_work.transaction() as session:
-        known = list_known_event_ids(session, [str(event["id"]) for event in wanted])
+        known = read_statuses(session, [str(event["id"]) for event in wanted])
         missing = [event for event in wanted if event["id"] not in known]
+        certificate.statuses.update(known.values())
+        certificate.missing_by_type.update(str(event["type"]) for event in missing)
         certificate.missing += [str(event["id"]) for event in missing]
         lanes = _heal(session, missing, certificate, livemode=livemode, now=unit_of_work.now())
     for lane in sorted(lanes):
@@ -132,8 +125,10 @@ def _heal(
     livemode: bool,
     now: datetime,
 ) -> set[int]:
+    # Listed on behalf of a connected account, an event does not name it.
+    named = ({"account": certificate.account_id, **event} if certificate.account_id else event for event in missing)
     deliveries: list[Delivery] = [
-        read_delivery(json.dumps(event).encode(), livemode=livemode, source=Source.EVENTS_API) for event in missing
+        read_delivery(json.dumps(event).encode(), livemode=livemode, source=Source.EVENTS_API) for event in named
     ]
     erased = list_erased_customers(session, [one.customer_id for one in deliveries if one.customer_id is not None])
     healing = [one for one in deliveries if one.customer_id not in erased]
