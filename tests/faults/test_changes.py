@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from billing_worker.changes.change import Changed
 from billing_worker.changes.door import ChangeDoor
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.catalog.services.create_product import create_product
+from billing_worker.domains.subscriptions.services.create_subscription import Terms, create_subscription
 from billing_worker.effects.services.create_intent import GRACE
 from billing_worker.effects.services.rescue_intents import rescue_intents
 from billing_worker.inbox.services.write_through import write_through
@@ -41,7 +43,16 @@ def ids(path: str, **params: str) -> Callable[[Sandbox], list[str]]:
     return lambda sandbox: [str(found["id"]) for found in sandbox.listed(path, **params)]
 
 
+@cache
+def subscriber(sandbox: Sandbox) -> Terms:
+    """Return what a paying customer subscribes to, the same in every process."""
+    return Terms(customer_id=sandbox.paying_customer(), price_ids=(sandbox.monthly_price(),))
+
+
 CASES = {
+    "subscription": Case(
+        lambda door, sandbox: create_subscription(door, subscriber(sandbox)), ids("subscriptions"), "subscriptions"
+    ),
     "product": Case(lambda door, _: create_product(door, name="Gold"), ids("products"), "products"),
 }
 """A new change is proved by a line here."""
@@ -70,6 +81,7 @@ def test_kill_9_between_any_two_phases_leaves_one_object_and_one_row(
     follow(clock, sandbox)
     gateway = gateway_to(sandbox, settings)
     reached = settings.model_copy(update={"stripe_api_base": sandbox.url})
+    subscriber(sandbox)
     before = case.made(sandbox)
     Victim(reached, clock).die_at(point, lambda door: case.act(door, sandbox))
     # A dead worker's lease has run out, and what it left is due.

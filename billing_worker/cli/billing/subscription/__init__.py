@@ -1,1 +1,1 @@
-"""Subscriptions: what customers have, and its history."""
+"""Subscriptions: made, changed, ended, compared."""
