@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import Engine
 
 from billing_worker.database.clock import DatabaseClock
@@ -41,6 +43,7 @@ def build_api_container(settings: Settings) -> ApiContainer:
         settings.redis_url.get_secret_value(),
         socket_timeout=SOCKET_SECONDS,
         socket_connect_timeout=SOCKET_SECONDS,
+        retry=Retry(NoBackoff(), 0),  # the driver's own retries sleep for seconds; PostgreSQL answers meanwhile
     )
     return ApiContainer(
         settings=settings,
