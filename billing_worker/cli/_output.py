@@ -40,13 +40,14 @@ def show_rows(rows: Sequence[Row], *, as_json: bool, empty: str = "nothing found
 
 
 def show_facts(facts: Row, *, as_json: bool) -> None:
-    """Print one object: a JSON object, or a line per fact."""
+    """Print one object: a JSON object, or a line per fact; in a pipe with the names that JSON has, to be grepped."""
     if as_json:
         click.echo(json.dumps(dict(facts), default=_as_json, indent=1))
         return
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {as_text(value)}")
+        shown = name.replace("_", " ") if sys.stdout.isatty() else name
+        click.echo(f"{shown:<{width}}  {as_text(value)}")
 
 
 def say(message: str) -> None:
