@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.quotas.services.check_zone import check_zone
 from billing_worker.kernel.errors import RefusedError, RetryableError, TerminalError
 from billing_worker.runtime.settings import Settings
 from billing_worker.stripe_gateway.client import StripeGateway
@@ -29,10 +30,10 @@ def stripe_kind(settings: Settings) -> str:
 
 
 def bind_installation(unit_of_work: UnitOfWork, gateway: StripeGateway, settings: Settings) -> None:
-    """Check that this process fits its database; the first process binds an empty one to its account.
+    """Check that this process fits its database; the first process binds an empty one to its account and zone.
 
     Phases: read; ask Stripe for the account if the database is not bound; bind, commit.
-    Raises: OtherInstallationError. A Stripe that cannot be asked leaves the database unbound for now.
+    Raises: OtherInstallationError; OtherZoneError. A Stripe that cannot be asked leaves the database unbound for now.
     """
     with unit_of_work.transaction() as session:
         if fits_installation(session, settings):
@@ -59,9 +60,9 @@ def bind_installation(unit_of_work: UnitOfWork, gateway: StripeGateway, settings
 
 
 def fits_installation(session: Session, settings: Settings) -> bool:
-    """Say whether the database is bound, and to this account's mode and kind of Stripe.
+    """Say whether the database is bound, and to this account's mode, kind of Stripe and time zone.
 
-    Raises: OtherInstallationError.
+    Raises: OtherInstallationError; OtherZoneError.
     """
     row = session.execute(
         text("SELECT account_id, livemode, stripe_is FROM billing.billing_installation WHERE id = 1")
@@ -76,4 +77,5 @@ def fits_installation(session: Session, settings: Settings) -> bool:
             f"this database holds account {account_id} in {mode} mode of a {stripe_is} Stripe, the settings say "
             f"{settings.stripe_mode} mode of a {stripe_kind(settings)} one: use another DATABASE_URL or mend STRIPE_*"
         )
+    check_zone(session, settings.billing_timezone)
     return True

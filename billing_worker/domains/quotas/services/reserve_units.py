@@ -70,19 +70,24 @@ def reserve_units(
     is_bounded = enforcing and one.terms.enforcement is Enforcement.HARD
     if is_bounded and units > use.available:
         return Reserved(Reason.USED_UP, None, settled.period, tuple(lease.id for lease in settled.leases))
-    expires_at = now + lasts
+    made = _hold(session, one, reservation_id, units, now=now, expires_at=now + lasts)
+    held = replace(settled.period, use=use.with_ledger(use.ledger, held=use.held + units))
+    return Reserved(Reason.GRANTED if is_bounded else Reason.NOT_ENFORCED, made, held)
+
+
+def _hold(
+    session: Session, one: QuotaPeriod, reservation_id: UUID, units: int, *, now: datetime, expires_at: datetime
+) -> Reservation:
     insert_reservation(session, reservation_id, one.id, units, now=now, expires_at=expires_at)
-    made = Reservation(
+    return Reservation(
         id=reservation_id,
         quota_period_id=one.id,
         quota_id=one.quota_id,
-        user_id=user_id,
-        metric_type=metric_type,
+        user_id=one.terms.user_id,
+        metric_type=one.terms.metric_type,
         units=units,
         spent=None,
         expires_at=expires_at,
         ended_at=None,
         status=ReservationStatus.OPEN,
     )
-    held = replace(settled.period, use=use.with_ledger(use.ledger, held=use.held + units))
-    return Reserved(Reason.GRANTED if is_bounded else Reason.NOT_ENFORCED, made, held)
