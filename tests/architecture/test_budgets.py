@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("billing_worker", "webhook_receiver", "schedules")
+PACKAGES = ("billing_worker", "webhook_receiver", "nself_billing_client", "schedules")
 NAMES_FOR_NOTHING = frozenset({"utils", "util", "helpers", "helper", "common", "misc"})
 MODULE_BUDGET = 400
 FUNCTION_BUDGET = 45
