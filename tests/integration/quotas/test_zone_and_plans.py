@@ -50,8 +50,9 @@ def subscribe(engine: Engine) -> Subscribe:
             connection.execute(
                 text(
                     "INSERT INTO billing_subscriptions (id, customer_id, status, price_id, billing_cycle_anchor, data, "
-                    "version, version_row_id, synced_at) VALUES ('sub_1', 'cus_1', :status, :price, :anchor, CAST(:data AS jsonb), "
-                    ":now, 1, :now) ON CONFLICT (account_id, id) DO UPDATE SET status = EXCLUDED.status, "
+                    "version, version_row_id, version_event_id, synced_at) "
+                    "VALUES ('sub_1', 'cus_1', :status, :price, :anchor, CAST(:data AS jsonb), "
+                    ":now, 1, '', :now) ON CONFLICT (account_id, id) DO UPDATE SET status = EXCLUDED.status, "
                     "price_id = EXCLUDED.price_id, data = EXCLUDED.data"
                 ),
                 {
