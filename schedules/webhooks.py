@@ -15,5 +15,12 @@ JOBS = (
         every=timedelta(hours=1),
         if_missed="last",
     ),
+    Job(
+        "refresh_addresses",
+        task="inbox.refresh_addresses",
+        queue="maintenance",
+        cron="40 4 * * *",
+        if_missed="last",
+    ),
     Job("prune_payloads", task="inbox.prune_payloads", queue="maintenance", cron="50 3 * * *", if_missed="last"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from urllib.parse import urlsplit
 
 import psycopg2
 import structlog
@@ -16,6 +17,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from billing_worker.inbox.endpoints import STRIPE_HOST
 from billing_worker.kernel.errors import InvalidValueError, RefusedError, TerminalError
 from billing_worker.runtime.logs import configure_logs
 from billing_worker.runtime.settings import Settings, load_settings
@@ -59,6 +61,12 @@ def _check_settings(settings: Settings) -> None:
         raise InvalidValueError(
             "STRIPE_WEBHOOK_SECRET is not set: no delivery could be verified; "
             "copy the endpoint's signing secret (whsec_…) from Stripe"
+        )
+
+    if settings.stripe_enable_ip_whitelist and urlsplit(settings.stripe_api_base).hostname != STRIPE_HOST:
+        raise InvalidValueError(
+            "STRIPE_ENABLE_IP_WHITELIST would shut the sandbox out, which delivers from this machine: "
+            "nself env set STRIPE_ENABLE_IP_WHITELIST=false"
         )
 
 

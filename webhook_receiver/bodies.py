@@ -41,9 +41,9 @@ class _Reading:
 
     __slots__ = ("failure", "held", "task")
 
-    def __init__(self, task: asyncio.Task[object], announced: int) -> None:
+    def __init__(self, task: asyncio.Task[object]) -> None:
         self.task = task
-        self.held = announced
+        self.held = 0
         self.failure: UnreadError | None = None
 
 
@@ -78,13 +78,12 @@ class Bodies:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("bodies are read in a task")
-        reading = _Reading(task, min(announced or 0, MAX_BODY_BYTES))
+        reading = _Reading(task)
         timer = asyncio.get_running_loop().call_later(
-            self._read_seconds, _give_up, reading, f"the body took longer than {self._read_seconds:g} s"
+            self._read_seconds, self._give_up, reading, f"the body took longer than {self._read_seconds:g} s"
         )
         self._readings[reading] = None
-        self._held += reading.held
-        self._make_room(reading)
+        self._make_room()
         try:
             return await self._collect(reading, transport, announced)
         except asyncio.CancelledError:
@@ -94,8 +93,7 @@ class Bodies:
             raise reading.failure from None
         finally:
             timer.cancel()
-            del self._readings[reading]
-            self._held -= reading.held
+            self._forget(reading)
 
     async def _collect(self, reading: _Reading, transport: Transport, announced: int | None) -> bytes:
         pieces: list[bytes] = []
@@ -108,30 +106,28 @@ class Bodies:
                     break
                 continue
             pieces.append(piece)
-            if announced is None:
-                reading.held += len(piece)
-                self._held += len(piece)
-                self._make_room(reading)
+            reading.held += len(piece)
+            self._held += len(piece)
+            self._make_room()
         if size > MAX_BODY_BYTES:
             raise _too_large()
         if announced is not None and size < announced:
             raise UnreadError(400, "body_incomplete", "the body ended before its announced length")
         return b"".join(pieces)
 
-    def _make_room(self, newest: _Reading) -> None:
-        count, held = len(self._readings), self._held
-        for reading in list(self._readings) if count > self._max_reading or held > self._max_bytes else ():
-            if count <= self._max_reading and held <= self._max_bytes:
-                return
-            if reading is not newest and reading.failure is None:
-                _give_up(reading, "the body gave way to younger ones")
-                count, held = count - 1, held - reading.held
+    def _make_room(self) -> None:
+        while len(self._readings) > self._max_reading or self._held > self._max_bytes:
+            self._give_up(next(iter(self._readings)), "the body gave way to younger ones")
 
-
-def _give_up(reading: _Reading, message: str) -> None:
-    if reading.failure is None:
+    def _give_up(self, reading: _Reading, message: str) -> None:
         reading.failure = UnreadError(408, "body_too_slow", message)
         reading.task.cancel()
+        self._forget(reading)  # at once: what is given up makes room for nobody twice
+
+    def _forget(self, reading: _Reading) -> None:
+        if reading in self._readings:
+            del self._readings[reading]
+            self._held -= reading.held
 
 
 def _too_large() -> UnreadError:

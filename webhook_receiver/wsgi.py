@@ -20,6 +20,7 @@ from billing_worker.runtime.logs import LineLog, configure_logs
 from billing_worker.runtime.settings import Settings, load_settings
 from billing_worker.stack.bound import bind_to_parent
 from billing_worker.worker.wake import SOCKET_SECONDS, Waker
+from webhook_receiver.allow_list import AllowList
 from webhook_receiver.app import create_app
 from webhook_receiver.bodies import Bodies
 from webhook_receiver.callers import Callers
@@ -93,12 +94,17 @@ def assemble(settings: Settings, *, later: Callable[[Callable[[], None]], object
     secret_use = SecretUse(
         partial(connect, settings, application_name=f"{SERVICE}-secrets"), secrets=settings.webhook_secrets
     )
+    allow_list = (
+        AllowList(partial(connect, settings, application_name=f"{SERVICE}-addresses"))
+        if settings.stripe_enable_ip_whitelist
+        else None
+    )
     endpoint = WebhookEndpoint(
         intake=intake,
         metrics=metrics,
         secrets=settings.webhook_secrets,
         secret_use=secret_use,
-        callers=Callers(),
+        callers=Callers(trusted_hops=settings.billing_trusted_hops, allowed=allow_list),
         lines=LineLog(SERVICE, later=later),
         livemode=settings.livemode,
     )
@@ -110,6 +116,8 @@ def assemble(settings: Settings, *, later: Callable[[Callable[[], None]], object
     )
 
     def stop() -> None:
+        if allow_list is not None:
+            allow_list.stop()
         patience = timedelta(seconds=STOP_SECONDS)
         for part in (intake, wakes, secret_use):
             part.stop(patience)

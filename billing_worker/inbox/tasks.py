@@ -7,14 +7,16 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from billing_worker.inbox.published_addresses import fetch_published
 from billing_worker.inbox.queries import count_parked_for_fetch
 from billing_worker.inbox.queue import list_due_lanes
 from billing_worker.inbox.services.certify_accounts import certify_accounts
 from billing_worker.inbox.services.drain_lane import drain_lane
 from billing_worker.inbox.services.fetch_parked import fetch_parked
 from billing_worker.inbox.services.prune_payloads import prune_payloads
+from billing_worker.inbox.services.refresh_addresses import refresh_addresses
 from billing_worker.inbox.services.rescue_lanes import rescue_lanes
-from billing_worker.kernel.errors import InvalidValueError
+from billing_worker.kernel.errors import InvalidValueError, UnavailableError
 from billing_worker.stripe_gateway.priority import Priority
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
@@ -82,6 +84,18 @@ def certify(container: Container, *, due_at: str = "") -> Mapping[str, object]: 
 def prune(container: Container) -> Mapping[str, object]:
     """Drop the months of bodies that are past their retention; baselines, rows and ids stay."""
     return vars(prune_payloads(container.unit_of_work, keep=container.settings.billing_payload_retention))
+
+
+@task("inbox.refresh_addresses", queue=MAINTENANCE)
+def refresh_stripe_addresses(container: Container, *, due_at: str = "") -> Mapping[str, object]:  # noqa: ARG001 - a slot
+    """Read the addresses Stripe delivers from, where they are filtered; a list that cannot be had changes nothing."""
+    if not container.settings.stripe_enable_ip_whitelist:
+        return {"skipped": "STRIPE_ENABLE_IP_WHITELIST is off"}
+    try:
+        change = refresh_addresses(container.unit_of_work, fetch_published)
+    except (UnavailableError, InvalidValueError) as error:
+        return {"skipped": str(error)}
+    return {"outcome": change.outcome, "added": len(change.added), "removed": len(change.removed)}
 
 
 def _count_due_lanes(session: Session, now: datetime) -> int:

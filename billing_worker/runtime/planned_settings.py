@@ -12,8 +12,6 @@ PLANNED_SETTINGS: Mapping[str, str] = {
     "stripe_batch_requests": "reconciliation always reads pages of 100",
     "stripe_proration_behavior": "subscriptions are not changed through this system yet; set it in each call to Stripe",
     "stripe_tax_calculation": "invoices are not made through this system yet; set automatic_tax at Stripe",
-    "stripe_enable_ip_whitelist": "the receiver does not filter addresses yet; signatures are always checked, and a "
-    "proxy or firewall can filter",
     "stripe_require_2fa": "nothing reminds of it yet; require it in the Stripe Dashboard",
     "billing_async_operations": "long operations always run in workers",
     "billing_use_queue": "operations are always rows before they run",

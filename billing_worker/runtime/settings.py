@@ -103,7 +103,9 @@ class Settings(BaseModel):
     # receiver
     billing_receiver_host: str = Field("127.0.0.1", description="address the receiver binds")
     billing_receiver_port: int = Field(8080, ge=1, le=65535, description="port the receiver binds")
-    billing_receiver_threads: int = Field(32, ge=1, le=512, description="deliveries handled at the same time")
+    billing_trusted_hops: int = Field(
+        0, ge=0, le=10, description="proxies before the receiver that append to X-Forwarded-For; 0 ignores the header"
+    )
     webhook_timeout: Duration = Field(parse_duration("5s"), description="longest wait for a delivery's commit")
     billing_payload_retention: Duration = Field(
         parse_duration("90d"), description="age at which months of event bodies go, at least 35d; baselines stay"

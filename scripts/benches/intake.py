@@ -109,7 +109,7 @@ def _environment(folder: Path, servers: EphemeralServers) -> dict[str, str]:
 
 def _start(contestant: Contestant, environment: dict[str, str], folder: Path, *, threads: int) -> None:
     contestant.port = choose_port()
-    own = {"BILLING_RECEIVER_PORT": str(contestant.port), "BILLING_RECEIVER_THREADS": str(threads)}
+    own = {"BILLING_RECEIVER_PORT": str(contestant.port)}
     log = folder / f"{contestant.port}.log"
     with log.open("wb") as output:
         process = contestant.process = subprocess.Popen(

@@ -40,7 +40,7 @@ def naive() -> Flask:
         task_publish_retry_policy={"max_retries": 0},
         broker_transport_options={"socket_timeout": 1, "socket_connect_timeout": 1},
         task_ignore_result=True,
-        broker_pool_limit=settings.billing_receiver_threads,
+        broker_pool_limit=32,
     )
     own = threading.local()
 

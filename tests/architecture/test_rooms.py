@@ -32,6 +32,7 @@ BLANKET_EXCEPTION_ROOMS = (
     "billing_worker/cli/_errors.py",
     "billing_worker/inbox/group_commit.py",
     "billing_worker/inbox/lane_wakes.py",
+    "webhook_receiver/front.py",
     "billing_worker/sandbox/",
 )
 """Dispatchers, where one item's failure must not take the others along, and the command line's edge."""
