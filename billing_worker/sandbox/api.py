@@ -53,12 +53,12 @@ TABLES = [
     search.OPERATIONS,
     *FURTHER,
 ]
-INCLUDABLES = {
+INCLUDABLES = customers.INCLUDABLES | {
     ("charge", "refunds"): payments.refunds_of,
-    ("customer", "subscriptions"): customers.subscriptions_of,
     ("invoice", "payments"): invoices.payments_of,
     ("invoice", "confirmation_secret"): invoices.confirmation_secret_of,
-} | FURTHER_INCLUDABLES
+    **FURTHER_INCLUDABLES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,8 @@ def _decode(route: Route, raw: dict[str, Any], *, is_pinned: bool) -> dict[str, 
     known = operation(route.method, route.path)
     if known is None:
         raise unknown_url(route.method, route.path)
-    current, kept = (raw, {}) if is_pinned else modernised(route.method, route.path, raw)
+    has_old_words = not is_pinned or route.path.startswith("/v2/")
+    current, kept = (raw, {}) if not has_old_words else modernised(route.method, route.path, raw)
     try:
         return known.decode(current, is_open=not is_pinned) | kept
     except ParameterError as error:
@@ -227,6 +228,7 @@ def _forget(session: Session) -> None:
     session.changed.clear()
     session.removed.clear()
     session.events.clear()
+    session.notices.clear()
 
 
 def decode_json_object(body: bytes) -> Document:

@@ -15,6 +15,7 @@ from billing_worker.sandbox.core.session import Settings
 from billing_worker.sandbox.core.wire import encode_json
 from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.disturbed import DisturbedApi
+from billing_worker.sandbox.engine.thin_events import METER_ERRORS, NO_METER, report_usage_errors
 
 _MAX_STEP_SECONDS = 3 * 366 * 86_400
 _AFTER_RETRIES = frozenset({"cancel", "past_due", "unpaid"})
@@ -45,6 +46,7 @@ class Control:
             ("POST", "/_sandbox/faults/clear"): self._clear_faults,
             ("POST", "/_sandbox/test_clocks/wait"): self._wait_for_clocks,
             ("POST", "/_sandbox/webhooks/emit"): self._emit,
+            ("POST", "/_sandbox/thin_events"): self._thin_event,
             ("GET", "/_sandbox/state/hash"): self._hash,
         }
 
@@ -89,8 +91,9 @@ class Control:
         if unknown := given.keys() - known.keys():
             raise ValueError(f"unknown setting {min(unknown)}; known are {', '.join(known)}")
         wanted = known | given
-        if not isinstance(wanted["smart_retries"], bool):
-            raise ValueError("smart_retries is true or false")  # noqa: TRY004 - answered as a bad value, not a bug
+        for name in ("smart_retries", "remembers_declining_cards"):
+            if not isinstance(wanted[name], bool):
+                raise ValueError(f"{name} is true or false")  # noqa: TRY004 - answered as a bad value, not a bug
         if wanted["after_retries"] not in _AFTER_RETRIES:
             raise ValueError(f"after_retries is one of {', '.join(sorted(_AFTER_RETRIES))}")
         with self._world.lock:
@@ -137,6 +140,20 @@ class Control:
 
     def _emit(self, given: Document) -> Answer:
         return 200, {"endpoints": self._world.send_unrecorded(given)}
+
+    def _thin_event(self, given: Document) -> Answer:
+        with self._world.lock:
+            session = self._world.session()
+            meter = session.find("billing.meter", given.get("meter"))
+            kind = given.get("type", METER_ERRORS)
+            if kind not in {METER_ERRORS, NO_METER}:
+                raise ValueError(f"type is {METER_ERRORS} or {NO_METER}")
+            if (kind == METER_ERRORS) != (meter is not None):
+                raise ValueError(f"{METER_ERRORS} needs the id of a meter, {NO_METER} has none")
+            sample = ApiError("An event on request.", code="no_meter" if meter is None else "meter_event_no_value")
+            event = report_usage_errors(session, meter, [(str(given.get("identifier", "on-request")), sample)])
+            self._world.commit(session)
+        return 200, public(event)
 
     def _hash(self, _: Document) -> Answer:
         digest = hashlib.sha256()

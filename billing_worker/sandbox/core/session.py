@@ -38,6 +38,7 @@ UPDATE_EVENTS = {
 """Kinds whose every change is told: a change without its event would be drift that nobody can see."""
 
 TEST_CLOCK = "test_helpers.test_clock"
+DESTINATION = "v2.core.event_destination"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Settings:
 
     smart_retries: bool = False
     after_retries: str = "cancel"
+    remembers_declining_cards: bool = False
+    """Lets cards be attached that Stripe's bank refuses at once, as if they had gone bad only afterwards."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Session:
     changed: dict[tuple[str, str], Document] = field(default_factory=dict)
     removed: set[tuple[str, str]] = field(default_factory=set)
     events: list[Document] = field(default_factory=list)
+    notices: list[Document] = field(default_factory=list)
+    """Thin events to announce to the destinations that want them; the events themselves are documents."""
     _told: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from billing_worker.sandbox.core.chaos import Chaos
 from billing_worker.sandbox.core.clock import SandboxClock
 from billing_worker.sandbox.core.deliveries import Deliverer, Endpoint
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, public
 from billing_worker.sandbox.core.event_log import EventLog, StoredEvent, new_entry
 from billing_worker.sandbox.core.idempotency import IdempotencyKeys, StoredAnswer
 from billing_worker.sandbox.core.identifiers import token
 from billing_worker.sandbox.core.journal import Journal, Line
-from billing_worker.sandbox.core.session import TEST_CLOCK, Origin, Session, Settings
+from billing_worker.sandbox.core.session import DESTINATION, TEST_CLOCK, Origin, Session, Settings
 from billing_worker.sandbox.core.store import Store
 from billing_worker.sandbox.core.test_clocks import arrive, fail, target_of
 from billing_worker.sandbox.core.timeline import Duty, Timelines
@@ -105,6 +105,8 @@ class World:
         for entry in described:
             stored = self.log.append(entry)
             self.deliverer.enqueue(stored, set(stored.undelivered))
+        for notice in session.notices:
+            self._announce(notice, session.recorded_at)
         self._prune_sometimes()
 
     def catch_up(self) -> None:
@@ -150,6 +152,18 @@ class World:
         self.deliverer.enqueue(stored, endpoints)
         return len(endpoints)
 
+    def _announce(self, notice: Document, at: int) -> None:
+        # Thin events are kept as documents, so that only their delivery is left to do.
+        only_to = notice.get("_only_to")
+        wanted_by = {
+            destination["id"]
+            for destination in self.store.newest_first(DESTINATION)
+            if destination["status"] == "enabled"
+            and (only_to == destination["id"] if only_to else notice["type"] in destination["enabled_events"])
+        }
+        entry = new_entry(public(notice), []) | {"created": at}
+        self.deliverer.enqueue(EventLog().append(entry), wanted_by)
+
     def _act(self, due: int, kind: str, object_id: str) -> None:
         # Never before what already happened: events lie in the order of their time.
         session = self.session(now=max(due, self._newest))
@@ -184,6 +198,9 @@ class World:
         return new_entry(event, to)
 
     def _endpoint(self, endpoint_id: str) -> Endpoint | None:
+        destination = self.store.find(DESTINATION, endpoint_id)
+        if destination is not None and destination["status"] == "enabled":
+            return Endpoint(destination["_url"], destination["_secret"])
         endpoint = self.store.find("webhook_endpoint", endpoint_id)
         if endpoint is None or endpoint["status"] != "enabled":
             return None

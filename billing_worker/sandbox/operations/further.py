@@ -22,6 +22,8 @@ from billing_worker.sandbox.operations import (
     schedules,
     sources,
     tax,
+    v2_events,
+    v2_usage,
 )
 
 FURTHER: list[list[Route]] = [
@@ -39,6 +41,8 @@ FURTHER: list[list[Route]] = [
     quotes.OPERATIONS,
     checkout.OPERATIONS,
     schedules.OPERATIONS,
+    v2_usage.OPERATIONS,
+    v2_events.OPERATIONS,
 ]
 """Published operations."""
 HOSTED: list[Route] = checkout.PAGES

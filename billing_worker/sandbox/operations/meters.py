@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-from billing_worker.sandbox.core.documents import Document, clone, list_of
-from billing_worker.sandbox.core.errors import ApiError, invalid
+from billing_worker.sandbox.core.documents import Document, list_of
+from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import listing, retrieve
-from billing_worker.sandbox.core.identifiers import new_id, token
+from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.routes import CURSOR, Call, route
 from billing_worker.sandbox.engine.prices import meter_value
+from billing_worker.sandbox.engine.usage import cancel_usage, record_usage, shown_event
 
-_BACK_SECONDS = 35 * 86_400
-_AHEAD_SECONDS = 300
-"""Source: Stripe API reference, meter event timestamp: 35 days back, 5 minutes ahead."""
 _WINDOWS = {"hour": 3600, "day": 86_400}
 
 
@@ -75,49 +73,12 @@ def record(call: Call) -> Document:
 
     Idempotent by: identifier.
     """
-    session, params = call.session, call.params
-    identifier = params.get("identifier") or token(32)
-    event_id = f"mtrevt_{identifier}"
-    if session.store.find("billing.meter_event", event_id) is not None:
-        raise invalid(
-            f"An event already exists with identifier {identifier}.", param="identifier", code="duplicate_meter_event"
-        )
-    meter = _active_meter(call)
-    payload = params["payload"]
-    customer_id = payload.get(meter["customer_mapping"]["event_payload_key"])
-    if customer_id is None or session.find("customer", customer_id) is None:
-        raise invalid("The payload names no existing customer.", param="payload", code="meter_event_customer_not_found")
-    at = params.get("timestamp", session.now)
-    if not session.now - _BACK_SECONDS <= at <= session.now + _AHEAD_SECONDS:
-        raise invalid(
-            "The timestamp must be within the past 35 calendar days or up to 5 minutes in the future.",
-            param="timestamp",
-            code="timestamp_too_far_in_past" if at < session.now else "timestamp_in_future",
-        )
-    event = session.add(
-        {
-            "id": event_id,
-            "object": "billing.meter_event",
-            "created": session.recorded_at,
-            "event_name": params["event_name"],
-            "identifier": identifier,
-            "livemode": False,
-            "payload": payload,
-            "timestamp": at,
-            "_meter_customer": f"{meter['id']}/{customer_id}",
-            "_value": _value(meter, payload),
-        }
-    )
-    return {key: clone(value) for key, value in event.items() if key != "id" and not key.startswith("_")}
+    return shown_event(record_usage(call.session, call.params))
 
 
 def adjust(call: Call) -> Document:
     """Cancel a meter event by its identifier."""
-    identifier = (call.params.get("cancel") or {}).get("identifier", "")
-    event = call.session.get("billing.meter_event", f"mtrevt_{identifier}", param="cancel[identifier]")
-    if event.get("_is_cancelled", False):
-        raise invalid("This meter event is already cancelled.", param="cancel[identifier]")
-    event["_is_cancelled"] = True
+    identifier = cancel_usage(call.session, call.params)
     return {
         "object": "billing.meter_event_adjustment",
         "cancel": {"identifier": identifier},
@@ -161,27 +122,6 @@ def _summary(meter: Document, period: tuple[int, int], value: Decimal) -> Docume
         "meter": meter["id"],
         "start_time": period[0],
     }
-
-
-def _active_meter(call: Call) -> Document:
-    name = call.params["event_name"]
-    for meter in call.session.peek("billing.meter", "event_name", name):
-        if meter["status"] == "active":
-            return meter
-    raise ApiError(f"No active meter found for event name {name}.", param="event_name", code="no_meter")
-
-
-def _value(meter: Document, payload: Document) -> str:
-    key = meter["value_settings"]["event_payload_key"]
-    if meter["default_aggregation"]["formula"] == "count":
-        return "1"
-    try:
-        value = Decimal(payload.get(key, ""))
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite() or value != int(value):
-        raise invalid(f"The payload's {key} must be a whole number.", param="payload", code="meter_event_invalid_value")
-    return str(value)
 
 
 OPERATIONS = [
