@@ -69,6 +69,8 @@ class Sandbox:
         return str(customer["id"])
 
     def use_method(self, customer_id: str, method: str) -> None:
+        # Cards go bad after they were attached; Stripe's test cards that decline are refused at once.
+        self.control("settings", {"remembers_declining_cards": True})
         attached = self.api("POST", f"payment_methods/{method}/attach", customer=customer_id)
         settings = {"default_payment_method": attached["id"]}
         self.api("POST", f"customers/{customer_id}", invoice_settings=settings)

@@ -153,7 +153,14 @@ BLANK_INTENT: Document = {
     "on_behalf_of": None,
     "payment_method": None,
     "payment_method_configuration_details": None,
-    "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+    "payment_method_options": {
+        "card": {
+            "installments": None,
+            "mandate_options": None,
+            "network": None,
+            "request_three_d_secure": "automatic",
+        }
+    },
     "payment_method_types": ["card"],
     "processing": None,
     "receipt_email": None,
@@ -181,6 +188,7 @@ BLANK_CHARGE: Document = {
     "fraud_details": {},
     "livemode": False,
     "on_behalf_of": None,
+    "radar_options": {},
     "receipt_number": None,
     "refunded": False,
     "review": None,

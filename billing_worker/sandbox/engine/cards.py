@@ -37,11 +37,15 @@ class Card:
     dispute_reason: str | None = None
     refund_fails: bool = False
     is_instant: bool = False
+    funding: str = "credit"
+    country: str = "US"
+    failing_check: str | None = None
+    risk: str = "normal"
 
     @property
     def fails_on_setup(self) -> bool:
-        """Whether its bank refuses even to be remembered; 0341 alone is remembered first and refused later."""
-        return self.decline_code is not None and self.number != "4000000000000341"
+        """Whether its bank refuses even to be remembered; 0341 and what asks its holder first are remembered."""
+        return self.decline_code is not None and not self.needs_action and self.number != "4000000000000341"
 
     @property
     def message(self) -> str:
@@ -53,11 +57,24 @@ class Card:
 
 TEST_METHODS: dict[str, Card] = {
     "pm_card_visa": Card("4242424242424242"),
-    "pm_card_visa_debit": Card("4000056655665556"),
+    "pm_card_visa_debit": Card("4000056655665556", funding="debit"),
     "pm_card_mastercard": Card("5555555555554444", "mastercard"),
+    "pm_card_mastercard_debit": Card("5200828282828210", "mastercard", funding="debit"),
+    "pm_card_mastercard_prepaid": Card("5105105105105100", "mastercard", funding="prepaid"),
     "pm_card_amex": Card("378282246310005", "amex"),
     "pm_card_discover": Card("6011111111111117", "discover"),
+    "pm_card_diners": Card("3056930009020004", "diners"),
+    "pm_card_jcb": Card("3566002020360505", "jcb"),
+    "pm_card_unionpay": Card("6200000000000005", "unionpay"),
+    "pm_card_gb": Card("4000008260000000", country="GB"),
+    "pm_card_de": Card("4000002760000016", country="DE"),
+    "pm_card_fr": Card("4000002500000003", country="FR"),
     "pm_card_bypassPending": Card("4000000000000077", is_instant=True),
+    "pm_card_bypassPendingInternational": Card("4000000000003720", is_instant=True, country="GB"),
+    "pm_card_cvcCheckFail": Card("4000000000000101", failing_check="cvc_check"),
+    "pm_card_avsLine1Fail": Card("4000000000000028", failing_check="address_line1_check"),
+    "pm_card_avsZipFail": Card("4000000000000036", failing_check="address_postal_code_check"),
+    "pm_card_riskLevelElevated": Card("4000000000009235", risk="elevated"),
     "pm_card_visa_chargeDeclined": Card("4000000000000002", decline_code="generic_decline"),
     "pm_card_visa_chargeDeclinedInsufficientFunds": Card("4000000000009995", decline_code="insufficient_funds"),
     "pm_card_visa_chargeDeclinedLostCard": Card("4000000000009987", decline_code="lost_card"),
@@ -69,10 +86,18 @@ TEST_METHODS: dict[str, Card] = {
         "4000000000000119", decline_code="processing_error", code="processing_error"
     ),
     "pm_card_chargeDeclinedFraudulent": Card("4100000000000019", decline_code="fraudulent"),
+    "pm_card_riskLevelHighest": Card("4000000000004954", decline_code="fraudulent", risk="highest"),
     "pm_card_chargeCustomerFail": Card("4000000000000341", decline_code="generic_decline"),
     "pm_card_authenticationRequiredOnSetup": Card("4000002500003155", needs_action=True),
     "pm_card_authenticationRequired": Card("4000002760003184", needs_action=True),
     "pm_card_threeDSecure2Required": Card("4000000000003220", needs_action=True),
+    "pm_card_threeDSecureOptional": Card("4000000000003055"),
+    "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": Card(
+        "4000008260003178", decline_code="insufficient_funds", needs_action=True
+    ),
+    "pm_card_threeDSecureRequiredChargeDeclined": Card(
+        "4000008400001629", decline_code="generic_decline", needs_action=True
+    ),
     "pm_card_createDispute": Card("4000000000000259", dispute_reason="fraudulent"),
     "pm_card_createDisputeProductNotReceived": Card("4000000000002685", dispute_reason="product_not_received"),
     "pm_card_createDisputeInquiry": Card("4000000000001976", dispute_reason="general"),
@@ -80,6 +105,8 @@ TEST_METHODS: dict[str, Card] = {
 }
 PLAIN = TEST_METHODS["pm_card_visa"]
 """What succeeds without anything special."""
+_DISPLAYED = {"amex": "american_express", "diners": "diners_club"}
+"""Brands that are shown by another name."""
 _ALIASES = {
     "pm_card_chargeDeclined": "pm_card_visa_chargeDeclined",
     "pm_card_chargeDeclinedInsufficientFunds": "pm_card_visa_chargeDeclinedInsufficientFunds",
@@ -196,19 +223,22 @@ def _wrong(what: str, code: str, param: str) -> ApiError:
 
 def _payment_method(session: Session, name: str, expiry: Document, billing: Document | None) -> Document:
     card = TEST_METHODS[name]
+    checks = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
+    if card.failing_check is not None:
+        checks[card.failing_check] = "fail"
     return {
         "object": "payment_method",
         "allow_redisplay": "unspecified",
         "billing_details": clone(BLANK_BILLING) | (billing or {}),
         "card": {
             "brand": card.brand,
-            "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
-            "country": "US",
-            "display_brand": card.brand,
+            "checks": checks,
+            "country": card.country,
+            "display_brand": _DISPLAYED.get(card.brand, card.brand),
             "exp_month": 12,
             "exp_year": max(2034, datetime.fromtimestamp(session.now, UTC).year + _VALID_YEARS),
             "fingerprint": f"sandbox{card.number[-9:]}",
-            "funding": "credit",
+            "funding": card.funding,
             "generated_from": None,
             "last4": card.number[-4:],
             "networks": {"available": [card.brand], "preferred": None},

@@ -17,6 +17,9 @@ from billing_worker.sandbox.engine.funds import account_balance
 _FEE_BPS = 290
 _FEE_FIXED_MINOR = 30
 """Source: Stripe's standard US price, 2.9 % + 30 ¢."""
+_RISK_SCORES = {"normal": 20, "elevated": 70, "highest": 95}
+ADVICE: Document = {"advice_code": "try_again_later", "network_decline_code": "01"}
+"""What an issuer's refusal carries besides its code."""
 
 
 def new_intent(session: Session, *, amount_minor: int, currency: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
@@ -94,6 +97,15 @@ def cancel_intent(session: Session, intent: Document, reason: str | None) -> Non
     session.tell("payment_intent.canceled", intent)
 
 
+def whole_shipping(shipping: Document | None) -> Document | None:
+    """Fill what a shipping address leaves out."""
+    if not shipping:
+        return None
+    address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+    blank = dict.fromkeys(("carrier", "name", "phone", "tracking_number"))
+    return blank | shipping | {"address": address | (shipping.get("address") or {})}
+
+
 def pick_method(session: Session, *candidates: str | None) -> Document | None:
     """Return the first payment method named."""
     for candidate in candidates:
@@ -138,7 +150,7 @@ def _decline(session: Session, intent: Document, method: Document, charge: Docum
         status=402,
         kind="card_error",
         code=card.code,
-        extra={**error, "advice_code": "try_again_later"},
+        extra={**error, **ADVICE},
         keeps_changes=True,
     )
     intent |= {
@@ -194,8 +206,8 @@ def _outcome(card: Card) -> Document:
         "network_decline_code": "01" if declined else None,
         "network_status": "declined_by_network" if declined else "approved_by_network",
         "reason": card.decline_code,
-        "risk_level": "normal",
-        "risk_score": 20,
+        "risk_level": card.risk,
+        "risk_score": _RISK_SCORES[card.risk],
         "seller_message": "The bank did not return any further details with this decline."
         if declined
         else "Payment complete.",
@@ -221,8 +233,8 @@ def _details(method: Document, amount_minor: int) -> Document:
     card = method["card"]
     kept = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "wallet")
     return {key: card[key] for key in kept} | {
-        "amount_authorized": None,
-        "authorization_code": None,
+        "amount_authorized": amount_minor,
+        "authorization_code": token(6).upper(),
         "extended_authorization": {"status": "disabled"},
         "incremental_authorization": {"status": "unavailable"},
         "installments": None,

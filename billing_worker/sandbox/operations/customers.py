@@ -6,6 +6,7 @@ from typing import Any
 
 from billing_worker.sandbox.core.documents import Document, list_of, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
+from billing_worker.sandbox.core.expansion import Includable
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.pagination import page
@@ -144,6 +145,38 @@ def subscriptions_of(session: Session, customer: Document) -> Document:
     return list_of(running, f"/v1/customers/{customer['id']}/subscriptions")
 
 
+def sources_of(session: Session, customer: Document) -> Document:
+    """Give a customer's `sources`."""
+    return _owned(session, customer, "card", "sources")
+
+
+def tax_ids_of(session: Session, customer: Document) -> Document:
+    """Give a customer's `tax_ids`."""
+    return _owned(session, customer, "tax_id", "tax_ids")
+
+
+def credit_of(_: Session, customer: Document) -> Document:
+    """Give a customer's `invoice_credit_balance`: the balance by its currency."""
+    return {customer["currency"]: customer["balance"]} if customer["currency"] and customer["balance"] else {}
+
+
+def tax_of(_: Session, customer: Document) -> Document:
+    """Give what Stripe Tax knows of a customer: the sandbox's account collects no tax anywhere."""
+    country = (customer["address"] or {}).get("country")
+    location = country and {"country": country, "source": "billing_address", "state": customer["address"]["state"]}
+    return {
+        "automatic_tax": "not_collecting" if country else "unrecognized_location",
+        "ip_address": None,
+        "location": location or None,
+        "provider": "stripe",
+    }
+
+
+def _owned(session: Session, customer: Document, kind: str, name: str) -> Document:
+    found = reversed(session.peek(kind, "customer", customer["id"]))
+    return list_of(map(public, found), f"/v1/customers/{customer['id']}/{name}")
+
+
 def _stub(customer_id: str) -> Document:
     return {"id": customer_id, "object": "customer", "deleted": True}
 
@@ -188,6 +221,14 @@ def _matches(customer: Document, params: dict[str, Any]) -> bool:
     return "email" not in params or (customer["email"] or "") == params["email"]
 
 
+INCLUDABLES: dict[tuple[str, str], Includable] = {
+    ("customer", "invoice_credit_balance"): credit_of,
+    ("customer", "sources"): sources_of,
+    ("customer", "subscriptions"): subscriptions_of,
+    ("customer", "tax"): tax_of,
+    ("customer", "tax_ids"): tax_ids_of,
+}
+"""What is left out of a customer unless expanded."""
 OPERATIONS = [
     route("POST", "/v1/customers", create, f"{_TAKES} payment_method source test_clock"),
     route("GET", "/v1/customers", listing("customer", "/v1/customers", where=_matches), f"{PAGE} email test_clock"),

@@ -8,6 +8,7 @@ from billing_worker.sandbox.core.families import listing, merge, merge_metadata,
 from billing_worker.sandbox.core.routes import CURSOR, PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import card_of, create_method, find_method
+from billing_worker.sandbox.engine.charging import ADVICE
 from billing_worker.sandbox.engine.debits import create_debit_method
 from billing_worker.sandbox.engine.setups import confirm_setup, new_setup_intent
 
@@ -33,6 +34,7 @@ def attach(session: Session, method: Document, customer_id: str) -> Document:
             param="payment_method",
         )
     if method["customer"] is None:
+        _check_bank(session, method)
         method["customer"] = customer_id
         session.tell("payment_method.attached", method, is_last=True)
     return method
@@ -42,7 +44,27 @@ def attach_operation(call: Call) -> Document:
     """Attach a payment method, or the test card it names, to a customer."""
     if "customer" not in call.params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    return attach(call.session, find_method(call.session, call.id), call.params["customer"])
+    try:
+        method = find_method(call.session, call.id)
+    except ApiError as error:
+        raise ApiError(
+            f"{error}; It's possible this PaymentMethod exists on one of your connected accounts, in which case you "
+            "should retry this request on that connected account. Learn more at "
+            "https://stripe.com/docs/connect/authentication",
+            status=404,
+            code=error.code,
+            param="payment_method",
+            is_executed=False,
+        ) from error
+    return attach(call.session, method, call.params["customer"])
+
+
+def _check_bank(session: Session, method: Document) -> None:
+    # Source: Stripe documentation, “Test cards”: declining ones cannot be attached; 0341 alone declines later.
+    card = card_of(method)
+    if card.fails_on_setup and not session.settings.remembers_declining_cards:
+        extra = {"decline_code": card.decline_code, **ADVICE}
+        raise ApiError(card.message, status=402, kind="card_error", code=card.code, param="", extra=extra)
 
 
 def detach(call: Call) -> Document:

@@ -9,9 +9,10 @@ from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import check_charge, check_currency
 from billing_worker.sandbox.engine.capturing import capture
 from billing_worker.sandbox.engine.cards import create_method, find_method
-from billing_worker.sandbox.engine.charging import cancel_intent, check_owner, new_intent
+from billing_worker.sandbox.engine.charging import cancel_intent, check_owner, new_intent, whole_shipping
 from billing_worker.sandbox.engine.collecting import collect
 from billing_worker.sandbox.engine.debits import confirm_any, create_debit_method
 from billing_worker.sandbox.engine.disputes import decide_dispute
@@ -23,10 +24,8 @@ from billing_worker.sandbox.operations.payment_methods import attach
 def create_intent(call: Call) -> Document:
     """Create a payment intent, and confirm it when asked."""
     session, params = call.session, call.params
-    if params["amount"] < 1:
-        raise invalid(
-            "This value must be greater than or equal to 1.", param="amount", code="parameter_invalid_integer"
-        )
+    currency = check_currency(params["currency"])
+    check_charge(params["amount"], currency)
     customer = params.get("customer")
     if customer:
         session.get("customer", customer, param="customer")
@@ -36,7 +35,7 @@ def create_intent(call: Call) -> Document:
     intent = new_intent(
         session,
         amount_minor=params["amount"],
-        currency=params["currency"].lower(),
+        currency=currency,
         customer=customer,
         description=params.get("description"),
         metadata=check_metadata(params.get("metadata")),
@@ -46,11 +45,20 @@ def create_intent(call: Call) -> Document:
         payment_method_types=params.get("allowed_payment_method_types") or ["card"],
         receipt_email=params.get("receipt_email"),
         setup_future_usage=params.get("setup_future_usage"),
-        shipping=params.get("shipping"),
+        automatic_payment_methods=_automatic(params),
+        transfer_group=params.get("transfer_group"),
+        shipping=whole_shipping(params.get("shipping")),
     )
     if params.get("confirm"):
         _confirm(session, intent, method)
     return intent
+
+
+def _automatic(params: dict[str, Any]) -> Document | None:
+    # On unless the types are named, since 2023-08-16.
+    if "allowed_payment_method_types" in params:
+        return None
+    return {"allow_redirects": "always", "enabled": True} | params.get("automatic_payment_methods", {})
 
 
 def confirm_intent(call: Call) -> Document:
@@ -211,7 +219,7 @@ def _confirm(session: Session, intent: Document, method: Document | None) -> Non
 _INTENT_TAKES = (
     "amount currency customer payment_method confirm description metadata receipt_email setup_future_usage off_session "
     "automatic_payment_methods return_url confirmation_method capture_method error_on_requires_action shipping "
-    "allowed_payment_method_types payment_method_data payment_method_options mandate_data"
+    "transfer_group allowed_payment_method_types payment_method_data payment_method_options mandate_data"
 )
 
 OPERATIONS = [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.sandbox.process import Sandbox, running
+from tests.integration.sandbox.process import Sandbox, hosted, running
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def fresh() -> Iterator[Sandbox]:
     """A sandbox of the test's own, for tests that count everything."""
-    with running() as started:
+    with hosted() as started:
         yield started
     tracebacks = [line for line in started.log if "Traceback" in line]
     assert tracebacks == [], "".join(started.log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,12 @@ from typing import Any
 
 import requests
 import stripe
+
+from billing_worker.sandbox.core.world import World
+from billing_worker.sandbox.engine.cycles import DUTIES
+from billing_worker.sandbox.operations import test_clocks
+from billing_worker.sandbox.operations.further import FURTHER_DUTIES
+from billing_worker.sandbox.server import SandboxServer
 
 KEY = "sk_test_0123456789"
 SECRET = "whsec_preset"
@@ -48,7 +55,10 @@ class Sandbox:
         if not self._listening.wait(_START_SECONDS) or not self._ports:
             self.process.kill()
             raise RuntimeError("the sandbox did not start:\n" + "".join(self.log))
-        self.base: str = f"http://127.0.0.1:{self._ports[0]}"
+        self._connect(self._ports[0])
+
+    def _connect(self, port: int) -> None:
+        self.base: str = f"http://127.0.0.1:{port}"
         self.http: requests.Session = requests.Session()
         self.http.headers["Authorization"] = f"Bearer {KEY}"
         stripe.enable_telemetry = False
@@ -139,6 +149,55 @@ class Sandbox:
                 self._ports.append(int(found[1]))
                 self._listening.set()
         self._listening.set()
+
+
+class _Lines(logging.Handler):
+    """Keeps what the sandbox logs, as its process would print it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{self.format(record)}\n")
+
+
+class Hosted(Sandbox):
+    """A sandbox of this process: the same server over the same HTTP, a hundred times as quickly started."""
+
+    def __init__(self) -> None:
+        self.log = []
+        self._lines = _Lines(self.log)
+        logger = logging.getLogger("sandbox")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self._lines)
+        self._world = World(DUTIES | test_clocks.DUTIES | FURTHER_DUTIES)
+        self._server = SandboxServer(("127.0.0.1", 0), self._world)
+        # Joined at the end, so that no connection outlives its test.
+        self._server.daemon_threads = False
+        self._world.start()
+        self._thread = threading.Thread(target=self._server.serve)
+        self._thread.start()
+        self._connect(self._server.server_port)
+
+    def stop(self) -> int:
+        if self._thread.is_alive():
+            self.http.close()
+            self._server.stop()
+            self._thread.join()
+            self._world.stop()
+            logging.getLogger("sandbox").removeHandler(self._lines)
+        return 0
+
+
+@contextmanager
+def hosted() -> Iterator[Hosted]:
+    sandbox = Hosted()
+    try:
+        yield sandbox
+    finally:
+        sandbox.stop()
 
 
 @contextmanager

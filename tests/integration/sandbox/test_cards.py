@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import stripe
 
+from billing_worker.seeds.cards import CARDS
 from tests.integration.sandbox.process import Sandbox
 
 
@@ -43,3 +44,18 @@ def test_a_card_is_declined_from_the_month_after_its_expiry(fresh: Sandbox) -> N
     assert expired.value.code == "expired_card"
     assert expired.value.error is not None
     assert expired.value.error.decline_code == "expired_card"
+
+
+def test_every_card_that_operators_can_try_does_what_it_stands_for(sandbox: Sandbox) -> None:
+    outcomes = {}
+    for card in CARDS.values():
+        details = {"type": "card", "card": {"number": card.number, "exp_month": 12, "exp_year": 2034}}
+        method = sandbox.v1.payment_methods.create(details)
+        payment = {"amount": 1000, "currency": "usd", "confirm": True, "payment_method": method.id}
+        try:
+            outcomes[card.number] = sandbox.v1.payment_intents.create(payment).status
+        except stripe.CardError as declined:
+            outcomes[card.number] = declined.json_body["error"]["decline_code"]
+        named = sandbox.v1.payment_intents.create({**payment, "confirm": False, "payment_method": card.method})
+        assert sandbox.v1.payment_methods.retrieve(named.payment_method).card.last4 == card.number[-4:]
+    assert outcomes == {card.number: card.outcome for card in CARDS.values()}

@@ -35,7 +35,11 @@ def test_a_killed_sandbox_comes_back_as_it_was(tmp_path: Path) -> None:
         assert sandbox.events() == events
         assert now <= sandbox.now() < now + 600
         assert sandbox.v1.accounts.retrieve_current().id == account
-        assert sandbox.control("settings") == {"smart_retries": True, "after_retries": "cancel"}
+        assert sandbox.control("settings") == {
+            "smart_retries": True,
+            "after_retries": "cancel",
+            "remembers_declining_cards": False,
+        }
         again = sandbox.raw("POST", "/v1/products", data={"name": "Once"}, headers={"Idempotency-Key": "k"})
         assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
         assert sandbox.v1.customers.retrieve(gone.id).deleted is True

@@ -175,7 +175,9 @@ def test_disputes_take_the_money_until_they_are_decided(fresh: Sandbox, evidence
     ],
 )
 def test_declines_say_why(sandbox: Sandbox, card: str, code: str, decline_code: str) -> None:
+    sandbox.control("settings", {"remembers_declining_cards": True})
     payer = sandbox.payer(card)
+    sandbox.control("settings", {"remembers_declining_cards": False})
     with pytest.raises(stripe.CardError) as declined:
         pay_directly(sandbox, payer, 1000)
     assert declined.value.error is not None
@@ -186,6 +188,36 @@ def test_declines_say_why(sandbox: Sandbox, card: str, code: str, decline_code: 
     charge = sandbox.v1.charges.retrieve(intent.latest_charge)
     assert (charge.status, charge.paid, charge.failure_code) == ("failed", False, code)
     assert sandbox.types_of(intent.id) == ["payment_intent.created", "payment_intent.payment_failed"]
+
+
+def test_a_declining_card_is_not_attached(sandbox: Sandbox) -> None:
+    customer = sandbox.v1.customers.create({})
+    with pytest.raises(stripe.CardError) as declined:
+        sandbox.v1.payment_methods.attach("pm_card_visa_chargeDeclinedLostCard", {"customer": customer.id})
+    error = declined.value.error
+    assert error is not None
+    assert (error.decline_code, error.advice_code, error.param) == ("lost_card", "try_again_later", "")
+    assert sandbox.v1.customers.payment_methods.list(customer.id).data == []
+    with pytest.raises(stripe.InvalidRequestError, match="one of your connected accounts") as nobodys:
+        sandbox.v1.payment_methods.attach("pm_nobodys", {"customer": customer.id})
+    assert (nobodys.value.http_status, nobodys.value.param) == (404, "payment_method")
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "code", "words"),
+    [
+        (0, "usd", "parameter_invalid_integer", "minimum charge amount"),
+        (49, "usd", "amount_too_small", "Amount must be at least $0.50 usd"),
+        (49, "jpy", "amount_too_small", "Amount must be at least ¥50 jpy"),
+        (100_000_000, "usd", "amount_too_large", "Amount must be no more than $999,999.99"),
+        (1000, "xxx", None, "Invalid currency: xxx. Stripe currently supports these currencies: usd, aed"),
+    ],
+)
+def test_what_no_card_is_charged(sandbox: Sandbox, amount: int, currency: str, code: str | None, words: str) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        sandbox.v1.payment_intents.create({"amount": amount, "currency": currency})
+    assert refused.value.code == code
+    assert words in str(refused.value)
 
 
 def test_cards_come_from_numbers_too_but_only_test_cards(sandbox: Sandbox) -> None:

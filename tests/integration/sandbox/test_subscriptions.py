@@ -44,6 +44,7 @@ def test_from_trial_through_decline_to_payment(fresh: Sandbox) -> None:
     assert renewal.status_transitions.paid_at == trial_end + HOUR
     assert renewal.parent.subscription_details.subscription == subscription.id
 
+    fresh.control("settings", {"remembers_declining_cards": True})
     poor = fresh.v1.payment_methods.attach("pm_card_visa_chargeDeclinedInsufficientFunds", {"customer": payer.id})
     fresh.v1.subscriptions.update(subscription.id, {"default_payment_method": poor.id})
     fresh.move_to(item_of(subscription).current_period_end + HOUR)

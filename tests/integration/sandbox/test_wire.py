@@ -185,9 +185,11 @@ def test_references_are_expanded_on_request(sandbox: Sandbox) -> None:
     assert "confirmation_secret" not in plain
     listed = sandbox.v1.subscriptions.list({"customer": payer.id, "expand": ["data.customer", "data.latest_invoice"]})
     assert (listed.data[0].customer.id, listed.data[0].latest_invoice.id) == (payer.id, invoice.id)
-    assert [one.id for one in sandbox.v1.customers.retrieve(payer.id, {"expand": ["subscriptions"]}).subscriptions] == [
-        subscription.id
-    ]
+    parts = ["subscriptions", "sources", "tax_ids", "tax", "invoice_credit_balance"]
+    whole = sandbox.v1.customers.retrieve(payer.id, {"expand": parts}).to_dict()
+    assert [one["id"] for one in whole["subscriptions"]["data"]] == [subscription.id]
+    assert (whole["sources"]["data"], whole["tax_ids"]["data"], whole["invoice_credit_balance"]) == ([], [], {})
+    assert whole["tax"]["automatic_tax"] == "unrecognized_location"
     with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels") as too_deep:
         sandbox.v1.subscriptions.list({"expand": ["data.items.data.price.product"]})
     assert too_deep.value.code == "property_expansion_max_depth"
