@@ -46,6 +46,10 @@ def expand(
         _Expansion(path, session, includables).descend(answer, parts, Attributes())
 
 
+_NAMED_BY_MERCHANTS = frozenset({"coupon", "product"})
+"""Kinds whose ids merchants may choose, so that they begin like nothing in particular."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Expansion:
     path: str
@@ -70,7 +74,7 @@ class _Expansion:
                 # A part that Stripe leaves out unless asked for, and that is empty here.
                 return
             raise self._impossible()
-        node[name] = _resolved(node[name], self.session)
+        node[name] = _resolved(node[name], self.session, name if name in _NAMED_BY_MERCHANTS else None)
         is_reference = include is not None or name in known.expandable
         if len(parts) == 1 and not (is_reference or _can_be_expanded(node[name], known)):
             raise self._impossible()
@@ -97,12 +101,12 @@ def _keys(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
             yield from _keys(inner)
 
 
-def _resolved(value: Any, session: Session) -> Any:  # noqa: ANN401 - any JSON value
+def _resolved(value: Any, session: Session, kind: str | None = None) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list):
-        return [_resolved(element, session) for element in value]
+        return [_resolved(element, session, kind) for element in value]
     if not isinstance(value, str):
         return value
-    kind = next((kind for prefix, kind in _KIND_OF_PREFIX if value.startswith(prefix)), None)
+    kind = kind or next((kind for prefix, kind in _KIND_OF_PREFIX if value.startswith(prefix)), None)
     found = None if kind is None else session.find(kind, value)
     if found is None and session.store.find(f"_deleted_{kind}", value) is not None:
         return {"id": value, "object": kind, "deleted": True}

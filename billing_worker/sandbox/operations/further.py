@@ -9,6 +9,7 @@ from billing_worker.sandbox.engine.debits import DEBIT_DUTIES
 from billing_worker.sandbox.engine.schedules import SCHEDULE_DUTIES
 from billing_worker.sandbox.operations import (
     balances,
+    catalog,
     checkout,
     connect,
     credit_notes,
@@ -49,6 +50,10 @@ HOSTED: list[Route] = checkout.PAGES
 """What Stripe's own hosted pages call: in no reference, and so in no SDK."""
 FURTHER_INCLUDABLES: dict[tuple[str, str], Includable] = {
     (kind, "line_items"): checkout.line_items_of for kind in ("checkout.session", "payment_link", "quote")
+} | {
+    ("coupon", "applies_to"): catalog.applies_to_of,
+    ("coupon", "currency_options"): catalog.coupon_options_of,
+    ("price", "tiers"): catalog.tiers_of,
 }
 """Parts that are left out unless expanded."""
 FURTHER_DUTIES = DEBIT_DUTIES | CHECKOUT_DUTIES | SCHEDULE_DUTIES | payouts.PAYOUT_DUTIES
