@@ -17,7 +17,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from billing_worker.inbox.endpoints import STRIPE_HOST
+from billing_worker.inbox.addresses import STRIPE_HOST
 from billing_worker.kernel.errors import InvalidValueError, RefusedError, TerminalError
 from billing_worker.runtime.logs import configure_logs
 from billing_worker.runtime.settings import Settings, load_settings

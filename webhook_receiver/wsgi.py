@@ -13,7 +13,7 @@ from functools import partial
 from flask import Flask
 from redis import Redis
 
-from billing_worker.inbox.group_commit import GroupCommit, GroupReport
+from billing_worker.inbox.group_commit import Connect, GroupCommit, GroupReport
 from billing_worker.inbox.lane_wakes import LaneWakes
 from billing_worker.inbox.states import EventStatus
 from billing_worker.runtime.logs import LineLog, configure_logs
@@ -80,25 +80,12 @@ def assemble(settings: Settings, *, later: Callable[[Callable[[], None]], object
         socket_timeout=SOCKET_SECONDS,
         socket_connect_timeout=SOCKET_SECONDS,
     )
-    waker = Waker(settings.broker_url, redis, webhook_queues=settings.billing_webhook_queues)
-    wakes = LaneWakes(waker, on_wake=metrics.count_wake)
-
-    def after_group(report: GroupReport) -> None:
-        metrics.count_group(report)
-        for row in report.stored:
-            if row.status is EventStatus.PENDING:
-                wakes.add(row.lane, woken_by=f"{row.key.event_id} {row.type}")
-
-    intake = GroupCommit(partial(connect, settings), timeout=settings.webhook_timeout, on_group=after_group)
-    metrics.watch_waiting(lambda: intake.waiting)
-    secret_use = SecretUse(
-        partial(connect, settings, application_name=f"{SERVICE}-secrets"), secrets=settings.webhook_secrets
+    wakes = LaneWakes(
+        Waker(settings.broker_url, redis, webhook_queues=settings.billing_webhook_queues), on_wake=metrics.count_wake
     )
-    allow_list = (
-        AllowList(partial(connect, settings, application_name=f"{SERVICE}-addresses"))
-        if settings.stripe_enable_ip_whitelist
-        else None
-    )
+    intake = _build_intake(settings, metrics, wakes)
+    secret_use = SecretUse(_connecting(settings, "secrets"), secrets=settings.webhook_secrets)
+    allow_list = AllowList(_connecting(settings, "addresses")) if settings.stripe_enable_ip_whitelist else None
     endpoint = WebhookEndpoint(
         intake=intake,
         metrics=metrics,
@@ -108,18 +95,28 @@ def assemble(settings: Settings, *, later: Callable[[Callable[[], None]], object
         lines=LineLog(SERVICE, later=later),
         livemode=settings.livemode,
     )
-    health = HealthEndpoints(
-        connect=partial(connect, settings, application_name=f"{SERVICE}-health"),
-        redis=redis,
-        metrics=metrics,
-        lock=threading.Lock(),
-    )
+    health = HealthEndpoints(_connecting(settings, "health"), redis=redis, metrics=metrics, lock=threading.Lock())
 
     def stop() -> None:
         if allow_list is not None:
             allow_list.stop()
-        patience = timedelta(seconds=STOP_SECONDS)
         for part in (intake, wakes, secret_use):
-            part.stop(patience)
+            part.stop(timedelta(seconds=STOP_SECONDS))
 
     return Receiver(create_app(endpoint, health), endpoint, metrics, stop)
+
+
+def _build_intake(settings: Settings, metrics: IntakeMetrics, wakes: LaneWakes) -> GroupCommit:
+    def after_group(report: GroupReport) -> None:
+        metrics.count_group(report)
+        for row in report.stored:
+            if row.status is EventStatus.PENDING:
+                wakes.add(row.lane, woken_by=f"{row.key.event_id} {row.type}")
+
+    intake = GroupCommit(partial(connect, settings), timeout=settings.webhook_timeout, on_group=after_group)
+    metrics.watch_waiting(lambda: intake.waiting)
+    return intake
+
+
+def _connecting(settings: Settings, purpose: str) -> Connect:
+    return partial(connect, settings, application_name=f"{SERVICE}-{purpose}")

@@ -12,6 +12,9 @@ from billing_worker.kernel.errors import InvalidValueError
 SOURCE_URL = "https://stripe.com/files/ips/ips_webhooks.json"
 """Source: Stripe's documentation, “Domains and IP addresses”."""
 
+STRIPE_HOST = "api.stripe.com"
+"""Where Stripe is when it is no sandbox."""
+
 SHIPPED = "stripe_webhook_addresses.json"
 WIDEST_PREFIX = {4: 24, 6: 48}
 """A list that names a wider network than 256 hosts is no list of Stripe's delivering machines."""

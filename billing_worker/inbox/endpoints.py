@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from billing_worker.inbox.addresses import STRIPE_HOST
 from billing_worker.kernel.errors import InvalidValueError, NotFoundError, RefusedError
 from billing_worker.stripe_gateway.client import StripeGateway
 
 ALL_EVENTS = "*"
-STRIPE_HOST = "api.stripe.com"
 PATHS = ("/webhooks/stripe", "/webhook")
 """Where the receiver listens."""
 

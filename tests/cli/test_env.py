@@ -65,7 +65,7 @@ def test_a_secret_from_standard_input_leaves_no_warning(nself: Nself) -> None:
     [
         ("STRIPE_MAX_RETRIES=many", 2, "STRIPE_MAX_RETRIES"),
         ("API_TIMEOUT=soon", 2, "for example 30s"),
-        ("STRIPE_ENABLE_IP_WHITELIST=true", 5, "no effect in this release"),
+        ("BILLING_CACHE_ENABLED=true", 5, "no effect in this release"),
         ("STRIPE_SECRET_KEY=sk_test_with blank", 2, "white space"),
         ("STRIPE_SECRET_KEY=sk_live_NEW_KEY", 3, "STRIPE_MODE=live"),
         ("WEBHOOK_USE_QUEUE=false", 3, "cannot be turned off"),
