@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -48,7 +49,7 @@ def rebuild_command(object_type: str) -> click.Command:
         key = object_key(account_id, object_type, object_id)
         with open_container(invocation) as container:
             found = rebuild_object.rebuild_object(container.unit_of_work, container.stripe, key)
-            if execute and found.mirror_differs:
+            if execute and found.differences:
                 with audited(container.unit_of_work, context):
                     _write(container, found)
                 found = rebuild_object.rebuild_object(container.unit_of_work, container.stripe, key)
@@ -71,20 +72,17 @@ def _write(container: Container, found: Rebuilt) -> None:
 
 
 def _show(found: Rebuilt, *, as_json: bool) -> None:
-    facts = found.as_facts()
     if as_json:
-        show_facts(facts, as_json=True)
+        show_facts(found.as_facts(), as_json=True)
         return
-    show_facts({name: value for name, value in facts.items() if name != "differences"}, as_json=False)
-    if found.differences:
-        say("\ndifferences:")
-    rows = [
-        {"field": one.field, "log": one.log, "mirror": one.mirror, "stripe": one.stripe} for one in found.differences
-    ]
-    show_rows(
-        rows,
-        as_json=False,
-        empty="log, mirror and Stripe agree"
-        if not found.stripe.unknown
-        else "log and mirror agree; Stripe was not asked",
-    )
+    show_facts(found.as_lines(), as_json=False)
+    if not found.differences:
+        asked = "log, mirror and Stripe agree" if not found.stripe.unknown else "log and mirror agree"
+        say(asked)
+        return
+    say("differences:")
+    show_rows([asdict(one) for one in found.differences], as_json=False)
+    if found.stripe_differs:
+        say(f"Stripe has another state than the log: run {found.mend}")
+    else:
+        say("--execute writes what the log says into the mirror")

@@ -11,6 +11,7 @@ from billing_worker.inbox.history import SettledSecond, State
 from billing_worker.inbox.objects import MirroredObject
 from billing_worker.inbox.services.describe_order import PRUNED
 from billing_worker.inbox.states import HAPPENED, EventStatus
+from billing_worker.kernel.keys import split_object_key
 from billing_worker.mirror.compare import compare_snapshots
 from billing_worker.mirror.registry import ObjectType
 
@@ -111,6 +112,40 @@ class Rebuilt:
             "stripe_differs": self.stripe_differs,
             "differences": [asdict(one) for one in self.differences],
         }
+
+    @property
+    def mend(self) -> str:
+        """Name the commands that bring what the log lacks."""
+        kind = split_object_key(self.object_key)[1]
+        return f"`nself billing webhook certify --since 30d`, then `nself billing reconcile --type {kind}`"
+
+    def as_lines(self) -> dict[str, object]:
+        """Return what people read above the differences."""
+        log, mirror = self.log, self.mirror
+        built = "nothing" if log.state is None else _describe(log.state.version, log.state.row.event_id)
+        facts = {
+            "object": self.object_key,
+            "log": f"{log.folded} events folded, {built}",
+            "mirror": "nothing" if mirror is None else _describe(mirror.version, mirror.event_id),
+            "stripe": f"unknown: {self.stripe.unknown}" if self.stripe.unknown else "answers",
+        }
+        if log.baseline_at is not None:
+            facts["baseline"] = f"bodies before {_to_second(log.baseline_at)} are pruned, {log.pruned} events"
+        remarks = {
+            "not_applied_yet": log.waiting,
+            "bodies_missing": log.lost,
+            "left_out": ", ".join(f"{event_id} ({status})" for event_id, status in log.left_out.items()),
+            "order": "" if log.state is None or log.state.proven else "not proven: as the events arrived",
+        }
+        return facts | {name: value for name, value in remarks.items() if value}
+
+
+def _describe(version: datetime, event_id: str) -> str:
+    return f"state of {_to_second(version)} by {event_id}"
+
+
+def _to_second(moment: datetime) -> str:
+    return moment.isoformat(" ", "seconds")
 
 
 def compare_three(kind: ObjectType, object_key: str, log: Log, mirror: MirroredObject | None, at: AtStripe) -> Rebuilt:

@@ -9,7 +9,6 @@ from billing_worker.inbox.rebuilt import Rebuilt
 from billing_worker.inbox.services.replay_events import Replayed, replay_events
 from billing_worker.inbox.states import HAPPENED, EventStatus
 from billing_worker.kernel.errors import RefusedError
-from billing_worker.kernel.keys import split_object_key
 
 _OF_THE_SECOND = text(
     """
@@ -45,20 +44,19 @@ def write_rebuilt(session: Session, rebuilt: Rebuilt) -> list[int]:
 
 def _reason_against(rebuilt: Rebuilt) -> str:
     log, state, mirror = rebuilt.log, rebuilt.log.state, rebuilt.mirror
-    kind = split_object_key(rebuilt.object_key)[1]
-    catch_up = f"`nself billing webhook certify --since 30d`, then `nself billing reconcile --type {kind}`"
+    mend = f"run {rebuilt.mend}"
     if rebuilt.stripe_differs:
-        return f"Stripe has another state than the log, so an event is missing or on its way: run {catch_up}"
+        return f"Stripe has another state than the log, so an event is missing or on its way: {mend}"
     if log.lost:
         return (
             f"{log.lost} bodies are missing that the state is made of (pruning may be under way: try again in a "
-            f"minute), so the log is not complete: run {catch_up}"
+            f"minute), so the log is not complete: {mend}"
         )
     if log.waiting:
         return f"{log.waiting} events of it are not applied yet: see `nself billing webhook queue-status`"
     if state is not None and mirror is not None and mirror.version > state.version:
         return (
             f"the mirror's row claims to be of {mirror.version.isoformat()}, newer than anything in the log "
-            f"({state.version.isoformat()}): run {catch_up}"
+            f"({state.version.isoformat()}): {mend}"
         )
     return ""
