@@ -84,9 +84,10 @@ def test_usage_from_record_to_comparison(nself: Nself, engine: Engine) -> None:
     damaged = nself("billing", *compare)
     assert damaged.returncode == 1
     assert "1 of 1 daily rollups differ" in damaged.stderr
-    sources = answer(nself, "usage", "collector-status")
-    assert isinstance(sources, list)
-    assert [(one["source"], one["records_last_hour"]) for one in sources] == [("cli", 2)]
+    collector = answer(nself, "usage", "collector-status")
+    assert isinstance(collector, dict)
+    assert [(one["source"], one["records_last_hour"]) for one in collector["sources"]] == [("cli", 2)]
+    assert (collector["buffer"]["enabled"], collector["held"]) == (False, {})
     with engine.connect() as connection:
         actions = connection.execute(text("SELECT command, outcome FROM billing_operator_actions ORDER BY id")).all()
     assert [tuple(row) for row in actions] == [
@@ -96,6 +97,26 @@ def test_usage_from_record_to_comparison(nself: Nself, engine: Engine) -> None:
         ("nself billing usage record", "done"),
         ("nself billing usage aggregate", "done"),
     ]
+
+
+def test_held_usage_is_listed_released_and_discarded(nself: Nself, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO auth.users (id) VALUES ('user123')"))
+    record = ("usage", "record", "--user", "user9", "--metric", "api_calls", "--value", "2")
+    code, said = refusal(nself, *record)
+    assert (code, "unknown user 'user9': auth.users has no such id" in said) == (4, True)
+    nself = WarmNself(nself.folder, {**nself.variables, "USAGE_UNKNOWN": "hold"})
+    held = answer(nself, *record)
+    assert isinstance(held, dict)
+    assert (held["recorded"], held["held"]) == (1, "unknown_user")
+    listed = answer(nself, "usage", "list-held")
+    assert isinstance(listed, list)
+    assert [(one["user"], one["value"], one["reason"]) for one in listed] == [("user9", 2, "unknown_user")]
+    assert answer(nself, "usage", "release-held") == {"released": 0, "waiting": 1, "refused": 0}
+    number = str(listed[0]["id"])
+    assert refusal(nself, "usage", "discard-held", "999", "--reason", "test")[0] == 4
+    assert answer(nself, "usage", "discard-held", number, "--reason", "a typing error") == listed
+    assert answer(nself, "usage", "list-held") == []
 
 
 @pytest.mark.parametrize(

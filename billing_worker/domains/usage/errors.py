@@ -38,6 +38,14 @@ class MissingKeyError(UsageError, InvalidValueError):
         )
 
 
+class HeldUsageNotFoundError(UsageError, NotFoundError):
+    """No such record is held."""
+
+    def __init__(self, held_id: int) -> None:
+        self.held_id = held_id
+        super().__init__(f"no held record has the id {held_id}; nself billing usage list-held shows those there are")
+
+
 class InvalidUsageError(UsageError, InvalidValueError):
     """A field of a usage record breaks a rule."""
 

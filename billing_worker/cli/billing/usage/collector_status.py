@@ -7,25 +7,46 @@ from typing import TYPE_CHECKING
 
 import click
 
-from billing_worker.cli._container import open_unit_of_work
+from billing_worker.cli._container import open_subject
 from billing_worker.cli._invocation import Invocation, pass_invocation
 from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli._options import json_option
-from billing_worker.cli._output import show_rows
+from billing_worker.cli._output import show_facts, show_rows
 
 if TYPE_CHECKING:
-    from billing_worker.domains.usage.queries import reports
+    from billing_worker.doctor.services import read_collector
+    from billing_worker.doctor.services.read_collector import CollectorStanding
 else:
-    reports = lazy_module("billing_worker.domains.usage.queries.reports")
+    read_collector = lazy_module("billing_worker.doctor.services.read_collector")
 
 
 @click.command()
 @json_option
 @pass_invocation
 def command(invocation: Invocation, *, as_json: bool) -> None:
-    """Show each source of usage of the last 30 days: its last batch and its recent volume."""
-    with open_unit_of_work(invocation) as unit_of_work:
-        now = unit_of_work.now()
-        with unit_of_work.transaction() as session:
-            sources = reports.list_source_activity(session, now)
-    show_rows([asdict(source) for source in sources], as_json=as_json, empty="no usage was recorded in 30 days")
+    """Show each source of usage of the last 30 days, the Redis buffer and what is held.
+
+    `nself status` shows the process, `nself billing health --component usage` judges all of it.
+    """
+    with open_subject(invocation) as subject:
+        standing = read_collector.read_collector(subject)
+    sources = [asdict(source) for source in standing.sources]
+    if as_json:
+        show_facts({"sources": sources, "buffer": _buffer_facts(standing), "held": dict(standing.held)}, as_json=True)
+        return
+    show_rows(sources, as_json=False, empty="no usage was recorded in 30 days")
+    click.echo("")
+    show_facts({"buffer": _buffer_line(standing), "held_records": sum(standing.held.values())}, as_json=False)
+
+
+def _buffer_facts(standing: CollectorStanding) -> dict[str, object]:
+    buffer = {} if standing.buffer is None else asdict(standing.buffer)
+    return {"enabled": standing.buffer_enabled, "problem": standing.buffer_problem or None, **buffer}
+
+
+def _buffer_line(standing: CollectorStanding) -> str:
+    if standing.buffer is None:
+        return f"unknown: {standing.buffer_problem}"
+    word = "on" if standing.buffer_enabled else "off (USAGE_ENABLE_BUFFER)"
+    line = f"{word}, {standing.buffer.records} of {standing.buffer.capacity} records"
+    return line + (f", the oldest for {standing.buffer.oldest_seconds} s" if standing.buffer.records else "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from billing_worker.cli._actions import audited
-from billing_worker.cli._container import open_unit_of_work
+from billing_worker.cli._container import load_command_settings, open_unit_of_work
 from billing_worker.cli._invocation import Invocation, pass_invocation
 from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli._moments import MOMENT, Moment, at
@@ -15,6 +15,7 @@ from billing_worker.cli._options import json_option
 from billing_worker.cli._output import show_facts
 from billing_worker.cli.billing._integers import IntegerType
 from billing_worker.domains.usage.rules import UsageRecord
+from billing_worker.domains.usage.states import Unknown
 
 if TYPE_CHECKING:
     from billing_worker.domains.usage.services import load_metrics, record_usage
@@ -50,17 +51,18 @@ def command(
 
     Rollups follow within a second where workers run; `nself billing usage aggregate` does it at once.
     """
+    unknown = Unknown(load_command_settings(invocation).usage_unknown)
     with open_unit_of_work(invocation) as unit_of_work, audited(unit_of_work, context):
         now = unit_of_work.now()
         record = UsageRecord(user, metric, value, at(used_at, now), unique_key, idempotency_key)
         with unit_of_work.transaction() as session:
             outcome = record_usage.record_usage(
-                session, [record], metrics=load_metrics.load_metrics(), source="cli", now=now
+                session, [record], metrics=load_metrics.load_metrics(), source="cli", now=now, unknown=unknown
             )
         for refused in outcome.refused:
             raise refused.error
-    facts = {"user": user, "metric": metric, "value": value, "used_at": record.created_at or now}
-    show_facts(
-        facts | {"recorded": outcome.accepted, "duplicates": outcome.duplicates, "batch": outcome.batch_id},
-        as_json=as_json,
-    )
+    facts: dict[str, object] = {"user": user, "metric": metric, "value": value, "used_at": record.created_at or now}
+    facts |= {"recorded": outcome.accepted, "duplicates": outcome.duplicates, "batch": outcome.batch_id}
+    if outcome.held:
+        facts["held"] = outcome.held[0][1].value
+    show_facts(facts, as_json=as_json)

@@ -35,6 +35,14 @@ def list_held(session: Session, *, limit: int) -> list[HeldUsage]:
     return [_held(row) for row in session.execute(statement, {"limit": limit})]
 
 
+def get_held(session: Session, ids: Sequence[int]) -> list[HeldUsage]:
+    """Lock and return held records by id; those that are not there are left out."""
+    statement = text(
+        f"SELECT {_COLUMNS} FROM billing.billing_usage_held WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"  # noqa: S608 - constant
+    )
+    return [_held(row) for row in session.execute(statement, {"ids": list(ids)})]
+
+
 def count_held(session: Session) -> dict[str, int]:
     """Count held records by reason."""
     statement = text("SELECT reason, count(*) FROM billing.billing_usage_held GROUP BY reason ORDER BY reason")
