@@ -96,21 +96,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "billing payment": (DASHBOARD + " (Payments)", {"create": "charge a customer once"}),
-    "billing payment-intent": (DASHBOARD + " (Payments)", {"show": "show a payment intent"}),
-    "billing payment-method": (
-        DASHBOARD + " (Customers)",
-        {
-            "attach": "attach a payment method to a customer",
-            "create": "create a payment method from a test card",
-            "decline-reason": "explain the last decline",
-            "details": "show a card's brand, country and checks",
-            "show": "show a payment method",
-        },
-    ),
-    "billing price": (
-        DASHBOARD + " (Products)",
-        {"create": "create a price", "list": "list prices", "show": "show a price"},
-    ),
     "billing quota": (
         DATABASE,
         {
@@ -128,10 +113,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "find-orphaned": "look for objects that only one side has",
             "subscription": "take one subscription over from Stripe",
         },
-    ),
-    "billing tax": (
-        DASHBOARD + " (Tax)",
-        {"list-rates": "list tax rates", "show-config": "show how tax is computed"},
     ),
     "billing usage": (
         DATABASE + ", table billing_usage",

@@ -17,7 +17,6 @@ PLANNED_SETTINGS: Mapping[str, str] = {
     "billing_use_queue": "operations are always rows before they run",
     "billing_cache_enabled": "the mirror is not cached; PostgreSQL answers",
     "billing_cache_ttl": "the mirror is not cached; PostgreSQL answers",
-    "billing_graceful_degradation": "commands that read always read the mirror, whether Stripe answers or not",
     "billing_minimum_charge": "this system makes no charges of its own yet; Stripe refuses what is below its minimum",
     "pdf_memory_limit": "invoices are rendered by Stripe until the renderer comes",
 }

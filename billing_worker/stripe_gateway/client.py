@@ -33,7 +33,7 @@ from billing_worker.stripe_gateway.transport import (
     Transport,
 )
 
-__all__ = ["API_VERSION", "LONGEST_WAIT_SECONDS", "Page", "Retrieved", "StripeGateway"]
+__all__ = ["API_VERSION", "LONGEST_WAIT_SECONDS", "PAGE_LIMIT", "Page", "Retrieved", "StripeGateway"]
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0

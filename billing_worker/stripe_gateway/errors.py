@@ -7,7 +7,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, TypedDict
 
-from billing_worker.kernel.errors import RetryableError, TerminalError
+from billing_worker.kernel.errors import NotFoundError, RetryableError, TerminalError
 
 
 class StripeUnavailable(RetryableError):
@@ -73,7 +73,7 @@ class CardDeclined(TerminalError):
         self.request_id = request_id
 
 
-class StripeNotFound(TerminalError):
+class StripeNotFound(NotFoundError):
     """Stripe has no such object, or it belongs to another account or mode."""
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from billing_worker.changes.change import Change, Changed, ChangeDeclined, ChangeRefused, ChangeUnsettled, StripeAway
 from billing_worker.changes.door import ChangeDoor
+from billing_worker.changes.hints import hint_at_next
 from billing_worker.changes.services.await_mirror import await_mirror
 from billing_worker.changes.services.store_change import store_change
 from billing_worker.changes.services.withdraw_intent import withdraw_intent
@@ -52,7 +53,8 @@ def _failure(door: ChangeDoor, change: Change, intent_id: UUID, outcome: IntentO
     if outcome.status is IntentStatus.DECLINED:
         return ChangeDeclined(outcome.detail, decline_code=outcome.decline_code, stripe_id=outcome.stripe_id)
     if outcome.status is IntentStatus.FAILED:
-        return (NotFoundError if outcome.error_code == "resource_missing" else ChangeRefused)(outcome.detail)
+        family = NotFoundError if outcome.error_code == "resource_missing" else ChangeRefused
+        return family(outcome.detail + hint_at_next(outcome.detail))
     if outcome.status is IntentStatus.PARKED:
         return ChangeRefused(
             f"{change.operation}: {outcome.detail}; look at Stripe, then `nself billing intent resolve {intent_id}`"

@@ -1,0 +1,1 @@
+"""Customers' cards and other ways to pay."""

@@ -1,0 +1,1 @@
+"""How tax is computed."""

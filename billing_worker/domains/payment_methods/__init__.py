@@ -1,0 +1,1 @@
+"""Payment methods: what customers pay with, and why a bank said no."""
