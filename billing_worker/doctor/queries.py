@@ -79,10 +79,23 @@ def find_installation(session: Session) -> Installation | None:
 
 
 def list_filled_default_partitions(session: Session) -> list[str]:
-    """Return the tables with rows for which no month's partition existed."""
-    names = ("billing_usage", "billing_webhook_payloads")
-    statement = "SELECT EXISTS (SELECT 1 FROM billing.{name}_default)"
-    return [name for name in names if session.execute(text(statement.format(name=name))).scalar_one()]
+    """Return the partitioned tables with rows that belong into a month's partition.
+
+    Shape: bodies of events before every month's partition are baselines, which pruning keeps in the default one.
+    """
+    months = text(
+        "SELECT to_date(min(right(c.relname, 7)), 'YYYY_MM') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "WHERE i.inhparent = CAST(:parent AS regclass) AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'"
+    )
+    filled = []
+    for name in PARTITIONED_BY_MONTH:
+        first = session.execute(months, {"parent": f"billing.{name}"}).scalar_one()
+        is_kept = name == "billing_webhook_payloads" and first is not None
+        since = "WHERE received_at >= :first" if is_kept else ""
+        statement = text(f"SELECT EXISTS (SELECT 1 FROM billing.{name}_default {since})")  # noqa: S608 - constants
+        if session.execute(statement, {"first": first} if is_kept else {}).scalar_one():
+            filled.append(name)
+    return filled
 
 
 def find_beat_leader(session: Session) -> str | None:
