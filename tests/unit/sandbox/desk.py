@@ -17,7 +17,7 @@ from billing_worker.sandbox.operations.further import FURTHER_DUTIES
 Json = dict[str, Any]
 HEADERS = {"authorization": "Bearer sk_test_0123456789", "stripe-version": "2026-10-28.endive"}
 FROZEN = 1_804_291_200
-"""1 March 2027, 12:00 UTC: in the future, so that no test clock starts in the account's past."""
+"""6 March 2027, 00:00 UTC: in the future, so that no test clock starts in the account's past."""
 
 
 class RefusedError(Exception):
