@@ -88,7 +88,7 @@ def list_filled_default_partitions(session: Session) -> list[str]:
         "WHERE i.inhparent = CAST(:parent AS regclass) AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'"
     )
     filled = []
-    for name in PARTITIONED_BY_MONTH:
+    for name in ("billing_usage", "billing_webhook_payloads"):
         first = session.execute(months, {"parent": f"billing.{name}"}).scalar_one()
         is_kept = name == "billing_webhook_payloads" and first is not None
         since = "WHERE received_at >= :first" if is_kept else ""
