@@ -16,9 +16,11 @@ from billing_worker.sandbox.core.wire import encode_json
 from billing_worker.sandbox.core.world import World
 from billing_worker.sandbox.disturbed import DisturbedApi
 from billing_worker.sandbox.engine.thin_events import METER_ERRORS, NO_METER, report_usage_errors
+from billing_worker.sandbox.operations.authentications import authenticate
 
 _MAX_STEP_SECONDS = 3 * 366 * 86_400
 _AFTER_RETRIES = frozenset({"cancel", "past_due", "unpaid"})
+_AUTHENTICATION = 'give {"intent": "pi_… or seti_…", "succeeds": true or false}'
 _DEFAULT_WAIT_SECONDS = 30
 _MAX_WAIT_SECONDS = 600
 
@@ -45,6 +47,7 @@ class Control:
             ("POST", "/_sandbox/faults"): self._add_fault,
             ("POST", "/_sandbox/faults/clear"): self._clear_faults,
             ("POST", "/_sandbox/test_clocks/wait"): self._wait_for_clocks,
+            ("POST", "/_sandbox/authentications"): self._authenticate,
             ("POST", "/_sandbox/webhooks/emit"): self._emit,
             ("POST", "/_sandbox/thin_events"): self._thin_event,
             ("GET", "/_sandbox/state/hash"): self._hash,
@@ -137,6 +140,16 @@ class Control:
         if not given:
             self._disturbed.limits.switch("off")
         return 200, self._faults({})[1] | {"removed": removed}
+
+    def _authenticate(self, given: Document) -> Answer:
+        succeeds = given.get("succeeds", True)
+        if not isinstance(given.get("intent"), str) or not isinstance(succeeds, bool):
+            raise ValueError(_AUTHENTICATION)  # noqa: TRY004 - answered as a bad value, not a bug
+        with self._world.lock:
+            session = self._world.session()
+            intent = authenticate(session, given["intent"], succeeds=succeeds)
+            self._world.commit(session)
+        return 200, public(intent)
 
     def _emit(self, given: Document) -> Answer:
         return 200, {"endpoints": self._world.send_unrecorded(given)}

@@ -320,9 +320,8 @@ def _invalid(names: list[str], kinds: tuple[Kind, ...], text: str, param: str) -
         "shape": ("Invalid object", None),
         "map": ("Invalid object", None),
     }
-    for name in names:
-        if name in wordings:
-            message, code = wordings[name]
+    for name, (message, code) in wordings.items():
+        if name in names:
             return ParameterError(message, param=param, code=code)
     *allowed, last = [kind.label for kind in kinds if kind.name == "literal" and kind.label]
     either = f"{', '.join(allowed)}{',' * (len(allowed) > 1)} or {last}" if allowed else last

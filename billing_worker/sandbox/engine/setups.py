@@ -52,7 +52,7 @@ def confirm_setup(session: Session, intent: Document, method: Document) -> ApiEr
     """Check a payment method for an intent; a refusal is returned, because it is a fact to keep."""
     card = card_of(method)
     intent["payment_method"] = method["id"]
-    if card.needs_action:
+    if card.needs_action and not intent.get("_is_authenticated"):
         intent |= {"status": "requires_action", "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {}}}
         session.tell("setup_intent.requires_action", intent)
         return None

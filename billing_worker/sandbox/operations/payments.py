@@ -50,7 +50,7 @@ def create_intent(call: Call) -> Document:
         shipping=whole_shipping(params.get("shipping")),
     )
     if params.get("confirm"):
-        _confirm(session, intent, method)
+        carry_out(session, intent, method)
     return intent
 
 
@@ -66,7 +66,7 @@ def confirm_intent(call: Call) -> Document:
     session = call.session
     intent = session.get("payment_intent", call.id)
     method = _given_method(session, {"payment_method": intent["payment_method"]} | call.params)
-    _confirm(session, intent, method)
+    carry_out(session, intent, method)
     return intent
 
 
@@ -199,7 +199,11 @@ def _given_method(session: Session, params: dict[str, Any]) -> Document | None:
     return create_method(session, data) if data["type"] == "card" else create_debit_method(session, data)
 
 
-def _confirm(session: Session, intent: Document, method: Document | None) -> None:
+def carry_out(session: Session, intent: Document, method: Document | None) -> None:
+    """Confirm an intent with a payment method; an invoice's own pays the invoice.
+
+    Raises: ApiError for a decline.
+    """
     if method is None:
         raise invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method.",

@@ -174,8 +174,6 @@ class Hosted(Sandbox):
         logger.addHandler(self._lines)
         self._world = World(DUTIES | test_clocks.DUTIES | FURTHER_DUTIES)
         self._server = SandboxServer(("127.0.0.1", 0), self._world)
-        # Joined at the end, so that no connection outlives its test.
-        self._server.daemon_threads = False
         self._world.start()
         self._thread = threading.Thread(target=self._server.serve)
         self._thread.start()

@@ -46,6 +46,45 @@ def test_a_card_is_declined_from_the_month_after_its_expiry(fresh: Sandbox) -> N
     assert expired.value.error.decline_code == "expired_card"
 
 
+def test_a_holder_approves_a_payment_or_does_not(fresh: Sandbox) -> None:
+    def asked(card: str) -> str:
+        payment = {"amount": 1000, "currency": "usd", "confirm": True, "payment_method": card}
+        intent = fresh.v1.payment_intents.create(payment)
+        assert intent.status == "requires_action"
+        return str(intent.id)
+
+    approved, refused, declined = (
+        asked("pm_card_authenticationRequired"),
+        asked("pm_card_authenticationRequired"),
+        asked("pm_card_authenticationRequiredChargeDeclinedInsufficientFunds"),
+    )
+    assert fresh.control("authentications", {"intent": approved})["status"] == "succeeded"
+    failed = fresh.control("authentications", {"intent": refused, "succeeds": False})
+    assert failed["last_payment_error"]["code"] == "payment_intent_authentication_failure"
+    assert fresh.control("authentications", {"intent": declined})["last_payment_error"]["decline_code"] == (
+        "insufficient_funds"
+    )
+    fresh.control("authentications", {"intent": approved}, status=400)
+    assert fresh.types_of(approved)[-1] == "payment_intent.succeeded"
+    assert fresh.types_of(refused)[-1] == fresh.types_of(declined)[-1] == "payment_intent.payment_failed"
+
+
+def test_an_invoice_is_paid_and_a_card_remembered_once_the_holder_approves(fresh: Sandbox) -> None:
+    payer = fresh.payer("pm_card_authenticationRequired")
+    subscription = fresh.v1.subscriptions.create(
+        {"customer": payer.id, "items": [{"price": fresh.price().id}], "expand": ["latest_invoice.payments"]}
+    )
+    assert subscription.status == "incomplete"
+    intent = subscription.latest_invoice.payments.data[0].payment.payment_intent
+    fresh.control("authentications", {"intent": intent})
+    assert fresh.v1.subscriptions.retrieve(subscription.id).status == "active"
+    assert fresh.v1.invoices.retrieve(subscription.latest_invoice.id).status == "paid"
+    card = "pm_card_authenticationRequiredOnSetup"
+    setup = fresh.v1.setup_intents.create({"customer": payer.id, "payment_method": card, "confirm": True})
+    assert fresh.control("authentications", {"intent": setup.id})["status"] == "succeeded"
+    assert len(fresh.v1.customers.payment_methods.list(payer.id).data) == 2
+
+
 def test_every_card_that_operators_can_try_does_what_it_stands_for(sandbox: Sandbox) -> None:
     outcomes = {}
     for card in CARDS.values():
@@ -55,7 +94,8 @@ def test_every_card_that_operators_can_try_does_what_it_stands_for(sandbox: Sand
         try:
             outcomes[card.number] = sandbox.v1.payment_intents.create(payment).status
         except stripe.CardError as declined:
-            outcomes[card.number] = declined.json_body["error"]["decline_code"]
+            body: Any = declined.json_body
+            outcomes[card.number] = body["error"]["decline_code"]
         named = sandbox.v1.payment_intents.create({**payment, "confirm": False, "payment_method": card.method})
         assert sandbox.v1.payment_methods.retrieve(named.payment_method).card.last4 == card.number[-4:]
     assert outcomes == {card.number: card.outcome for card in CARDS.values()}
