@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from billing_worker.doctor.checks import database, quotas, redis, schedules, stripe, usage, webhooks, workers
+from billing_worker.doctor.checks import database, deliveries, quotas, redis, schedules, stripe, usage, webhooks, workers
 from billing_worker.doctor.findings import Check, Finding, Judgement, Subject, failed
 from billing_worker.doctor.states import Component
 
@@ -14,6 +14,7 @@ CHECKS: tuple[Check, ...] = (
     *redis.CHECKS,
     *workers.CHECKS,
     *schedules.CHECKS,
+    *deliveries.CHECKS,
     *webhooks.CHECKS,
     *usage.CHECKS,
     *quotas.CHECKS,
