@@ -30,6 +30,17 @@ def list_ended(session: Session, change: Change) -> list[tuple[UUID, IntentStatu
     return [(intent_id, status) for intent_id, status in rows]
 
 
+def is_under_way(session: Session, change: Change) -> bool:
+    """Say whether a change of the same operation about the same thing was begun and has not ended."""
+    query = select(Intent.id).where(
+        Intent.account_id == change.account_id,
+        Intent.parent_key == change.parent_key,
+        Intent.operation == change.operation,
+        Intent.status.not_in(ENDED),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def get_intent(session: Session, intent_id: UUID, *, locked: bool = False) -> Intent:
     """Return one intent.
 

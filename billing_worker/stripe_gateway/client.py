@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -46,6 +47,9 @@ V1 = "/v1/"
 
 PAGE_LIMIT = 100
 """Source: Stripe's documentation, “Pagination”: a limit lies between 1 and 100."""
+
+_INNER_ID = re.compile(r"/[a-z]+_\w+(?=/)")
+"""An id within a path: limits and figures are by endpoint, not by object."""
 
 _log = structlog.get_logger(__name__)
 
@@ -135,7 +139,8 @@ class StripeGateway:
         """
         wanted = {**(params or {}), "limit": limit, "starting_after": starting_after}
         short = path.removeprefix(V1)
-        answer = self._exchange(Request(f"{short}.list", "get", V1 + short, wanted, account_id), self._priority)
+        name = f"{_INNER_ID.sub('', short)}.list"
+        answer = self._exchange(Request(name, "get", V1 + short, wanted, account_id), self._priority)
         return Page(
             data=list(answer.data.get("data", [])),
             has_more=bool(answer.data.get("has_more")),

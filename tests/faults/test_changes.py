@@ -14,7 +14,12 @@ from sqlalchemy.orm import Session
 from billing_worker.changes.change import Changed
 from billing_worker.changes.door import ChangeDoor
 from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.catalog.rules import PriceTerms
+from billing_worker.domains.catalog.services.create_price import create_price
 from billing_worker.domains.catalog.services.create_product import create_product
+from billing_worker.domains.customers.services.create_customer import create_customer
+from billing_worker.domains.customers.services.set_tax_id import set_tax_id
+from billing_worker.domains.payment_methods.services.attach_payment_method import attach_payment_method
 from billing_worker.domains.subscriptions.services.create_subscription import Terms, create_subscription
 from billing_worker.effects.services.create_intent import GRACE
 from billing_worker.effects.services.rescue_intents import rescue_intents
@@ -49,11 +54,50 @@ def subscriber(sandbox: Sandbox) -> Terms:
     return Terms(customer_id=sandbox.paying_customer(), price_ids=(sandbox.monthly_price(),))
 
 
+@cache
+def somebody(sandbox: Sandbox) -> str:
+    """Return a customer of this test alone."""
+    return str(sandbox.api("POST", "customers")["id"])
+
+
+@cache
+def goods(sandbox: Sandbox) -> str:
+    """Return what a price is made for."""
+    return str(sandbox.api("POST", "products", name="Goods")["id"])
+
+
+@pytest.fixture(autouse=True)
+def _a_new_customer() -> None:
+    somebody.cache_clear()
+
+
 CASES = {
     "subscription": Case(
         lambda door, sandbox: create_subscription(door, subscriber(sandbox)), ids("subscriptions"), "subscriptions"
     ),
     "product": Case(lambda door, _: create_product(door, name="Gold"), ids("products"), "products"),
+    "price": Case(
+        lambda door, sandbox: create_price(door, goods(sandbox), PriceTerms("999", "usd", "month")),
+        lambda sandbox: ids("prices", product=goods(sandbox))(sandbox),
+        "prices",
+    ),
+    "customer": Case(
+        lambda door, _: create_customer(door, fields={"email": "a@example.com"}, user_id="u1", created_by="test"),
+        ids("customers"),
+        "customers",
+    ),
+    "payment method": Case(
+        lambda door, sandbox: attach_payment_method(
+            door, payment_method_id="pm_card_visa", customer_id=somebody(sandbox)
+        ),
+        lambda sandbox: ids("payment_methods", customer=somebody(sandbox))(sandbox),
+        "payment_methods",
+    ),
+    "tax id": Case(
+        lambda door, sandbox: set_tax_id(door, somebody(sandbox), kind="us_ein", value="12-3456789"),
+        lambda sandbox: ids(f"customers/{somebody(sandbox)}/tax_ids")(sandbox),
+        "tax_ids",
+    ),
 }
 """A new change is proved by a line here."""
 
