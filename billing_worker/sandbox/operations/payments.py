@@ -58,7 +58,8 @@ def _automatic(params: dict[str, Any]) -> Document | None:
     # On unless the types are named, since 2023-08-16.
     if "allowed_payment_method_types" in params:
         return None
-    return {"allow_redirects": "always", "enabled": True} | params.get("automatic_payment_methods", {})
+    given: Document = params.get("automatic_payment_methods", {})
+    return {"allow_redirects": "always", "enabled": True} | given
 
 
 def confirm_intent(call: Call) -> Document:
