@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, text
@@ -16,6 +17,7 @@ from billing_worker.doctor.services.examine import examine
 from billing_worker.doctor.states import Component, Verdict
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.runtime.settings import Settings
+from tests.support.deliveries import store
 from tests.support.stripe_sandbox import Sandbox, gateway_to, run_sandbox
 
 EVENT = (
@@ -296,5 +298,66 @@ def test_a_database_that_is_away_fails_its_checks_after_one_attempt(subject: Sub
     well = {(each.component, each.check) for each in findings if each.verdict is Verdict.OK}
     assert (Component.REDIS, "ping") in well
     dead = [each for each in findings if each.cause == "PostgreSQL does not answer"]
-    without = {("redis", "ping"), ("workers", "queues"), ("quotas", "enforcement"), ("stripe", "endpoint")}
+    without = {("redis", "ping"), ("workers", "queues"), ("webhooks", "signatures"), ("quotas", "enforcement")}
+    without.add(("stripe", "endpoint"))
     assert {(each.component, each.check) for each in findings if each not in dead} == without
+
+
+def test_events_that_never_came_are_told_with_why(
+    subject: Subject, sandbox: Sandbox, engine: Engine, clock: FixedClock
+) -> None:
+    assert look(subject, Component.WEBHOOKS)["deliveries"].evidence.startswith("0 of Stripe's newest 0 events")
+    for name in ("one", "two"):
+        sandbox.api("POST", "customers", name=name)
+    assert look(subject, Component.WEBHOOKS)["deliveries"].verdict is Verdict.OK, "they may still be on their way"
+    sandbox.advance(hours=1)
+    found = look(subject, Component.WEBHOOKS)["deliveries"]
+    assert (found.verdict, found.cause) == (Verdict.FAILED, "Stripe has no endpoint to deliver to")
+    assert found.evidence == "0 of Stripe's newest 2 events of the day are here, the last came never"
+    made = sandbox.api("POST", "webhook_endpoints", url="http://127.0.0.1:1/webhooks/stripe", enabled_events=["*"])
+    store(engine, sandbox.listed("events")[:1], clock.now())
+    found = look(subject, Component.WEBHOOKS)["deliveries"]
+    assert (found.verdict, "webhook test-signature" in " ".join(found.commands)) == (Verdict.DEGRADED, True)
+    assert found.evidence == "1 of Stripe's newest 2 events of the day are here, the last came 0 s ago"
+    store(engine, sandbox.listed("events"), clock.now())
+    assert look(subject, Component.WEBHOOKS)["deliveries"].verdict is Verdict.OK
+    sandbox.api("POST", f"webhook_endpoints/{made['id']}", disabled=True)
+    found = look(subject, Component.WEBHOOKS)["deliveries"]
+    assert (found.verdict, "every endpoint is disabled" in found.evidence) == (Verdict.FAILED, True)
+    sandbox.api("DELETE", f"webhook_endpoints/{made['id']}")
+
+
+def test_a_certificate_that_is_overdue_is_told(subject: Subject, engine: Engine) -> None:
+    run(engine, EVENT.format(n=1, at="08:30", status="applied"))
+    found = look(subject, Component.WEBHOOKS)["certificates"]
+    assert (found.verdict, found.evidence) == (Verdict.DEGRADED, "no certificate")
+    certificate = (
+        "INSERT INTO billing_webhook_certificates (window_start, window_end, counts, issued_at) "
+        "VALUES ('2026-03-01T08:00Z', '2026-03-01T{end}Z', '{{}}', now())"
+    )
+    run(engine, certificate.format(end="08:50"))
+    assert look(subject, Component.WEBHOOKS)["certificates"].verdict is Verdict.DEGRADED
+    run(engine, certificate.format(end="10:55"))
+    found = look(subject, Component.WEBHOOKS)["certificates"]
+    assert (found.verdict, found.evidence) == (Verdict.OK, "certified until 1 h 5 min ago")
+
+
+def test_refused_signatures_are_counted_in_the_receivers_log(subject: Subject) -> None:
+    logs = subject.settings.nself_home / "logs"
+    logs.mkdir(parents=True)
+    now = datetime.now(UTC)
+    lines = [
+        {"timestamp": (now - timedelta(minutes=minutes)).isoformat(), "level": "warning", "event": event, **facts}
+        for minutes, event, facts in (
+            (90, "webhook_rejected", {"reason": "no_matching_signature", "remote": "192.0.2.1"}),
+            (20, "webhook_rejected", {"reason": "too_large", "remote": "192.0.2.1"}),
+        )
+    ]
+    (logs / "receiver.log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert look(subject, Component.WEBHOOKS)["signatures"].verdict is Verdict.OK
+    forged = {**lines[1], "reason": "timestamp_outside_tolerance"}
+    with (logs / "receiver.log").open("a") as log:
+        log.write(json.dumps(forged) + "\n")
+    found = look(subject, Component.WEBHOOKS)["signatures"]
+    assert found.evidence == "1 refused in the last hour, from 1 addresses, the last: timestamp_outside_tolerance"
+    assert found.verdict is Verdict.DEGRADED
