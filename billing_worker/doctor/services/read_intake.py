@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.doctor.endpoints import Endpoint, list_endpoints
+from billing_worker.inbox.certificates import find_certified_until
 from billing_worker.inbox.queries import InboxLag, read_lag
 from billing_worker.inbox.reports import (
     Backlog,
@@ -38,6 +39,7 @@ class Intake:
     failures: list[TypeFailures]
     endpoint_state: str
     endpoints: list[Endpoint]
+    certified_until: datetime | None
 
     @property
     def needs_attention(self) -> bool:
@@ -57,11 +59,12 @@ class Intake:
             "last_24_hours": _describe(self.day),
             "pending": self.lag.pending,
             "oldest_pending": self.lag.oldest_pending_at,
-            "waited_p50_ms": self.lag.waited_p50_ms,
-            "waited_p99_ms": self.lag.waited_p99_ms,
+            "waited_p50_ms": _round(self.lag.waited_p50_ms),
+            "waited_p99_ms": _round(self.lag.waited_p99_ms),
             "failed": self.backlog.failed,
             "quarantined": self.backlog.quarantined,
             "parked_objects": self.backlog.parked,
+            "certified_until": self.certified_until,
             "endpoints_at_stripe": self.endpoint_state,
         }
 
@@ -79,17 +82,22 @@ def read_intake(unit_of_work: UnitOfWork, gateway: StripeGateway) -> Intake:
         lag = read_lag(session)
         backlog = count_backlog(session)
         failures = list_type_failures(session, limit=WORST_TYPES)
+        certified = find_certified_until(session, "")
     endpoints: list[Endpoint] = []
     try:
         endpoints = list_endpoints(gateway)
         state = f"{len(endpoints)} registered" if endpoints else "none registered"
     except (RetryableError, TerminalError) as error:
         state = f"unknown: {error}"
-    return Intake(last, hour, day, lag, backlog, failures, state, endpoints)
+    return Intake(last, hour, day, lag, backlog, failures, state, endpoints, certified)
+
+
+def _round(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else round(milliseconds)
 
 
 def _describe(rates: IntakeRates) -> str:
     return (
-        f"{rates.received} received, {rates.redelivered} again, {rates.applied} applied, "
+        f"{rates.received} received, {rates.redelivered} again, {rates.applied} applied, {rates.pending} pending, "
         f"{rates.failed} failed, {rates.quarantined} quarantined"
     )
