@@ -2,8 +2,8 @@
 
     scripts/bench apply [--objects 20000] [--rounds 3] [--shapes one burst rounds]
 
-Bodies of 4 kB median in Stripe's shape, 20,000 objects. The same rows are drained by lanes in batches, and by a
-baseline that claims, applies and finishes each event in a transaction of its own. Rounds alternate; medians are printed.
+Bodies of 4 kB median in Stripe's shape, 20,000 objects. Such rows are drained by lanes in batches, and by a baseline
+that claims, applies and finishes each event in a transaction of its own. Rounds alternate; medians are printed.
 `burst`: the four events of an object arrive near each other, those of 1,000 objects mixed, as Stripe sends them;
 `rounds`: every object's first event, then every object's second one.
 """
@@ -96,12 +96,9 @@ def measure(unit_of_work: UnitOfWork, shape: Arrivals, options: argparse.Namespa
         fill(unit_of_work, shape, max(options.baseline // shape.per_object, LANE_COUNT))
         theirs.append(timed(unit_of_work.engine, lambda: one_by_one(unit_of_work, options.baseline), options.baseline))
     ratio = statistics.median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True))
-    print(
-        f"| {shape.name} | {statistics.median(r.rate for r in ours):,.0f} | {statistics.median(r.cpu for r in ours):.0f} "
-        f"| {statistics.median(r.wal for r in ours) / 1000:.1f} | {statistics.median(r.rate for r in theirs):,.0f} "
-        f"| {ratio:.1f} |",
-        flush=True,
-    )
+    rate, cpu, wal = (statistics.median(getattr(one, name) for one in ours) for name in ("rate", "cpu", "wal"))
+    baseline = statistics.median(one.rate for one in theirs)
+    print(f"| {shape.name} | {rate:,.0f} | {cpu:.0f} | {wal / 1000:.1f} | {baseline:,.0f} | {ratio:.1f} |", flush=True)
 
 
 def _wal(engine: Engine) -> int:

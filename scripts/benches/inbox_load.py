@@ -70,7 +70,7 @@ def store_events(
 ) -> int:
     """Store events of customers from row `first` on and return the next free row."""
     now = unit_of_work.now()
-    numbers = random.Random(1)
+    numbers = random.Random(1)  # noqa: S311 - the same bodies in every round
     events: list[tuple[object, ...]] = []
     bodies: list[tuple[object, ...]] = []
     number = first
@@ -149,8 +149,8 @@ def print_machine(unit_of_work: UnitOfWork) -> None:
         shown = ", ".join(f"{name} {session.execute(text(f'SHOW {name}')).scalar_one()}" for name in names)
         toast = session.execute(text("SHOW default_toast_compression")).scalar_one()
     print(
-        f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}, PostgreSQL {version} on the "
-        f"same machine ({shown}, toast {toast}), load average at the start {os.getloadavg()[0]:.1f}"
+        f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}, PostgreSQL {version} on "
+        f"the same machine ({shown}, toast {toast}), load average at the start {os.getloadavg()[0]:.1f}"
     )
 
 
