@@ -11,8 +11,10 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.customer_balance import change_balance
 from billing_worker.sandbox.engine.invoices import default_payment, mark_paid
+from billing_worker.sandbox.engine.reductions import share_out, sum_discounts
 from billing_worker.sandbox.engine.refunds import refund_charge
 from billing_worker.sandbox.engine.standing import after_settlement
+from billing_worker.sandbox.engine.taxes import amount_with, named_rates, put_taxes, sum_taxes
 
 
 def new_credit_note(session: Session, invoice: Document, params: dict[str, Any]) -> Document:
@@ -22,8 +24,8 @@ def new_credit_note(session: Session, invoice: Document, params: dict[str, Any])
     """
     if invoice["status"] not in {"open", "paid", "uncollectible"}:
         raise invalid("Credit notes can only be created for open, paid or uncollectible invoices.", param="invoice")
-    lines = [_line(invoice, given) for given in params.get("lines") or []]
-    total = sum(entry["amount"] for entry in lines) if lines else params.get("amount", 0)
+    lines = [_line(session, invoice, given, f"lines[{index}]") for index, given in enumerate(params.get("lines") or [])]
+    total = sum(_worth(entry) for entry in lines) if lines else params.get("amount", 0)
     if total < 1:
         raise invalid("Credit notes need lines or an amount above zero.", param="amount", code="parameter_missing")
     earlier = session.peek("credit_note", "invoice", invoice["id"])
@@ -63,6 +65,10 @@ def void_credit_note(session: Session, note: Document) -> None:
 
 def _note(session: Session, invoice: Document, params: dict[str, Any], lines: list[Document], total: int) -> Document:
     is_paid, note_id = invoice["status"] == "paid", new_id("credit_note")
+    subtotal = sum(entry["amount"] for entry in lines) if lines else total
+    taxes = sum_taxes([tax for entry in lines for tax in entry["taxes"]])
+    included, all_tax = amount_with(taxes, "inclusive"), sum(tax["amount"] for tax in taxes)
+    discounts = sum_discounts(lines)
     return {
         "id": note_id,
         "object": "credit_note",
@@ -73,8 +79,8 @@ def _note(session: Session, invoice: Document, params: dict[str, Any], lines: li
         "customer": invoice["customer"],
         "customer_account": None,
         "customer_balance_transaction": None,
-        "discount_amount": 0,
-        "discount_amounts": [],
+        "discount_amount": sum(off["amount"] for off in discounts),
+        "discount_amounts": discounts,
         "effective_at": params.get("effective_at", session.now),
         "invoice": invoice["id"],
         "lines": list_of(lines, f"/v1/credit_notes/{note_id}/lines"),
@@ -90,17 +96,17 @@ def _note(session: Session, invoice: Document, params: dict[str, Any], lines: li
         "refunds": [],
         "shipping_cost": None,
         "status": "issued",
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal - included,
         "total": total,
-        "total_excluding_tax": total,
-        "total_taxes": [],
+        "total_excluding_tax": total - all_tax,
+        "total_taxes": taxes,
         "type": "post_payment" if is_paid else "pre_payment",
         "voided_at": None,
     }
 
 
-def _line(invoice: Document, given: Document) -> Document:
+def _line(session: Session, invoice: Document, given: Document, param: str) -> Document:
     entry: Document = {
         "id": new_id("credit_note_line_item"),
         "object": "credit_note_line_item",
@@ -111,7 +117,7 @@ def _line(invoice: Document, given: Document) -> Document:
         "metadata": given.get("metadata") or {},
         "pretax_credit_amounts": [],
         "quantity": given.get("quantity", 1),
-        "tax_rates": [],
+        "tax_rates": named_rates(session, given.get("tax_rates"), f"{param}[tax_rates]"),
         "taxes": [],
         "type": given["type"],
         "unit_amount": given.get("unit_amount"),
@@ -119,20 +125,48 @@ def _line(invoice: Document, given: Document) -> Document:
     }
     if given["type"] == "custom_line_item":
         if "unit_amount" not in given:
-            raise invalid("Missing required param: lines[0][unit_amount].", param="lines[0][unit_amount]")
-        return entry | {"amount": given["unit_amount"] * entry["quantity"]}
+            raise invalid(
+                f"Missing required param: {param}[unit_amount].",
+                param=f"{param}[unit_amount]",
+                code="parameter_missing",
+            )
+        entry["amount"] = given["unit_amount"] * entry["quantity"]
+        put_taxes({entry["id"]: entry["tax_rates"]}, [], [entry], exempt=invoice["customer_tax_exempt"])
+        return entry
     line = next((line for line in invoice["lines"]["data"] if line["id"] == given.get("invoice_line_item")), None)
     if line is None:
-        raise invalid("No such invoice line item.", param="lines[0][invoice_line_item]", code="resource_missing")
+        raise invalid(
+            f"No such invoice line item: '{given.get('invoice_line_item')}'",
+            param=f"{param}[invoice_line_item]",
+            code="resource_missing",
+        )
+    return entry | _credited(line, given) | {"description": entry["description"] or line["description"]}
+
+
+def _credited(line: Document, given: Document) -> Document:
     quantity = given.get("quantity", line["quantity"])
     amount = given.get("amount", line["amount"] * quantity // max(line["quantity"], 1))
-    description = entry["description"] or line["description"]
-    return entry | {
+
+    def part(whole: int) -> int:
+        # What was taken off a line and put on it comes back in the same measure as the line itself.
+        return share_out(whole, [amount, line["amount"] - amount])[0]
+
+    discounts = [off | {"amount": part(off["amount"])} for off in line["discount_amounts"]]
+    return {
         "amount": amount,
-        "description": description,
+        "discount_amount": sum(off["amount"] for off in discounts),
+        "discount_amounts": discounts,
         "invoice_line_item": line["id"],
         "quantity": quantity,
+        "taxes": [
+            tax | {"amount": part(tax["amount"]), "taxable_amount": part(tax["taxable_amount"])}
+            for tax in line["taxes"]
+        ],
     }
+
+
+def _worth(entry: Document) -> int:
+    return int(entry["amount"] - entry["discount_amount"] + amount_with(entry["taxes"], "exclusive"))
 
 
 def _creditable(invoice: Document, earlier: list[Document]) -> int:

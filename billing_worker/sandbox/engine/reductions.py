@@ -36,7 +36,16 @@ def put_discounts(coupon_of: CouponOf, invoice_discounts: list[str], lines: list
     for discount_id in invoice_discounts:
         coupon = coupon_of(discount_id)
         _take(coupon, discount_id, [entry for entry in lines if is_eligible(coupon, product_of(entry))], left)
-    return _added(invoice_discounts, lines)
+    return sum_discounts(lines, invoice_discounts)
+
+
+def sum_discounts(lines: Iterable[Document], at_least: Iterable[str] = ()) -> list[Document]:
+    """Add up what lines have off, per discount; those named are there even where they took nothing."""
+    totals = dict.fromkeys(at_least, 0)
+    for entry in lines:
+        for taken in entry["discount_amounts"]:
+            totals[taken["discount"]] = totals.get(taken["discount"], 0) + taken["amount"]
+    return [{"amount": amount, "discount": discount_id} for discount_id, amount in totals.items()]
 
 
 def share_out(amount: int, weights: list[int]) -> list[int]:
@@ -88,14 +97,6 @@ def _take(coupon: Document, discount_id: str, lines: list[Document], left: dict[
         left[entry["id"]] -= part
         if entry["discountable"]:
             entry["discount_amounts"].append({"amount": part, "discount": discount_id})
-
-
-def _added(invoice_discounts: list[str], lines: Iterable[Document]) -> list[Document]:
-    totals = dict.fromkeys(invoice_discounts, 0)
-    for entry in lines:
-        for taken in entry["discount_amounts"]:
-            totals[taken["discount"]] = totals.get(taken["discount"], 0) + taken["amount"]
-    return [{"amount": amount, "discount": discount_id} for discount_id, amount in totals.items()]
 
 
 def _rounded(amount: Decimal) -> int:

@@ -41,14 +41,19 @@ def put_taxes(
     Shape: `rates_of` has the lines with rates of their own, which take the place of the invoice's; `exempt` is the
     customer's `tax_exempt`.
     """
-    totals: dict[str, Document] = {}
     for entry in lines:
         taxable = entry["amount"] - sum(taken["amount"] for taken in entry["discount_amounts"])
         rates = rates_of.get(entry["id"]) or default
         entry["taxes"] = _taxes(rates, taxable, _REASONS.get(exempt))
-        for tax in entry["taxes"]:
-            rate_id = tax["tax_rate_details"]["tax_rate"]
-            totals[rate_id] = _sum(totals[rate_id], tax) if rate_id in totals else dict(tax)
+    return sum_taxes([tax for entry in lines for tax in entry["taxes"]])
+
+
+def sum_taxes(taxes: list[Document]) -> list[Document]:
+    """Add taxes up per rate."""
+    totals: dict[str, Document] = {}
+    for tax in taxes:
+        rate_id = tax["tax_rate_details"]["tax_rate"]
+        totals[rate_id] = _sum(totals[rate_id], tax) if rate_id in totals else dict(tax)
     return list(totals.values())
 
 

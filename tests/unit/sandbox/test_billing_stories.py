@@ -336,3 +336,34 @@ def test_a_page_takes_codes_and_taxes_and_charges_what_it_shows(desk: Desk) -> N
     assert done["total_details"] == {"amount_discount": 300, "amount_shipping": 0, "amount_tax": 342}
     assert desk.get(f"invoices/{done['invoice']}")["amount_paid"] == done["amount_total"] == 3042
     assert desk.get(f"coupons/{coupon}")["times_redeemed"] == 1
+
+
+def test_a_credit_note_gives_taxes_and_discounts_back_in_the_same_measure(desk: Desk) -> None:
+    rate = desk.post("tax_rates", display_name="VAT", inclusive=False, percentage=19)["id"]
+    tenth = desk.post("coupons", percent_off=10, duration="forever")["id"]
+    made = desk.post(
+        "subscriptions",
+        customer=desk.payer(),
+        items=[{"price": desk.price(1000), "quantity": 3}],
+        default_tax_rates=[rate],
+        discounts=[{"coupon": tenth}],
+        expand=["latest_invoice"],
+    )
+    invoice = made["latest_invoice"]
+    assert (invoice["subtotal"], invoice["total"]) == (3000, 3213)
+    line = {"type": "invoice_line_item", "invoice_line_item": invoice["lines"]["data"][0]["id"], "quantity": 1}
+    custom = {"type": "custom_line_item", "unit_amount": 100, "quantity": 2, "tax_rates": [rate]}
+    given = {"invoice": invoice["id"], "lines": [line, custom]}
+    shown = desk.get("credit_notes/preview", **given, refund_amount=1000, credit_amount=309)
+    note = desk.post("credit_notes", **given, refund_amount=1000, credit_amount=309)
+    for one in (shown, note):
+        assert (one["subtotal"], one["discount_amount"], one["total"]) == (1200, 100, 1309)
+        assert [(tax["amount"], tax["taxable_amount"]) for tax in one["total_taxes"]] == [(209, 1100)]
+    assert desk.get(f"customers/{made['customer']}")["balance"] == -309
+    refund = desk.get(f"refunds/{note['refunds'][0]['refund']}", expand=["balance_transaction"])
+    assert (refund["amount"], refund["balance_transaction"]["net"]) == (1000, -1000)
+    after = desk.get(f"invoices/{invoice['id']}")
+    assert after["post_payment_credit_notes_amount"] == 1309
+    left = desk.refusal("POST", "credit_notes", invoice=invoice["id"], amount=1905, credit_amount=1905)
+    assert left["status"] == 400
+    desk.post("credit_notes", invoice=invoice["id"], amount=1904, credit_amount=1904)
