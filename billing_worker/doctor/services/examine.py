@@ -5,7 +5,17 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from billing_worker.doctor.checks import database, deliveries, quotas, redis, schedules, stripe, usage, webhooks, workers
+from billing_worker.doctor.checks import (
+    database,
+    deliveries,
+    quotas,
+    redis,
+    schedules,
+    stripe,
+    usage,
+    webhooks,
+    workers,
+)
 from billing_worker.doctor.findings import Check, Finding, Judgement, Subject, failed
 from billing_worker.doctor.states import Component
 
