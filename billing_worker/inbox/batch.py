@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from billing_worker.effects.drafts import EffectOfEvent, insert_effects, insert_marks
 from billing_worker.inbox.claim import ClaimedEvent
 from billing_worker.inbox.envelope import ReadEvent, read_event
+from billing_worker.inbox.facts import FACT_ONLY, Fact, check_fact, read_facts
 from billing_worker.inbox.finish import (
     MAX_ATTEMPTS,
     Ending,
@@ -55,6 +56,8 @@ class _Work:
 
     endings: list[Ending] = field(default_factory=list)
     readable: list[ReadEvent] = field(default_factory=list)
+    bare: list[ClaimedEvent] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
     effects: dict[str, list[EffectOfEvent]] = field(default_factory=lambda: defaultdict(list))
     marks: dict[str, set[tuple[str, DirtyDraft]]] = field(default_factory=lambda: defaultdict(set))
     broken: dict[str, tuple[ClaimedEvent, str]] = field(default_factory=dict)
@@ -75,6 +78,7 @@ def apply_batch(
     by_arrival = frozenset(key for key, (_, reason) in parked.items() if reason == ARRIVAL_ORDER)
     fold = fold_events(session, work.readable, by_arrival=by_arrival)
     _react(fold, work, reactions)
+    _react_to_facts(session, fold, work, reactions, by_arrival)
     _end(fold, work, lane)
     _write_state(session, fold, work, now)
     report = _report(work)
@@ -89,6 +93,10 @@ def apply_batch(
 def _read(events: Sequence[ClaimedEvent], work: _Work) -> None:
     for event in events:
         try:
+            if event.object_type in FACT_ONLY:
+                check_fact(event)
+                work.bare.append(event)
+                continue
             read = read_event(event)
         except ShapeError as error:
             work.endings.append(Ending(event, EventStatus.QUARANTINED, reason=error.reason, detail=error.detail))
@@ -121,6 +129,21 @@ def _react(fold: Fold, work: _Work, reactions: Reactions) -> None:
                 work.marks[read.claimed.object_key].update((row.account_id, mark) for mark in marks)
 
 
+def _react_to_facts(session: Session, fold: Fold, work: _Work, reactions: Reactions, given_up: frozenset[str]) -> None:
+    for fact in read_facts(session, work.bare, given_up=given_up):
+        event = fact.claimed
+        if fact.view is None and not fact.is_content:
+            fold.ambiguous[event.object_key] = event.created
+            continue
+        work.facts.append(fact)
+        try:
+            drafts = [] if fact.view is None else reactions.on_fact(fact.view)
+        except Exception as error:  # noqa: BLE001 - dispatch, as above
+            _break(work, event, error)
+        else:
+            work.effects[event.object_key] += [EffectOfEvent(event.account_id, event.row_id, draft) for draft in drafts]
+
+
 def _break(work: _Work, event: ClaimedEvent, error: Exception) -> None:
     _log.error("event_failed", event_id=event.event_id, type=event.type, attempts=event.attempts + 1, exc_info=error)
     work.broken.setdefault(event.object_key, (event, f"{type(error).__name__}: {error}"))
@@ -139,8 +162,8 @@ def _snapshot(object_type: str, read: ReadEvent, row: MirrorRow) -> Snapshot:
 
 
 def _end(fold: Fold, work: _Work, lane: int) -> None:
-    for read in work.readable:
-        event = read.claimed
+    notes = {fact.claimed.row_id: (fact.reason, fact.detail) for fact in work.facts}
+    for event in [*(read.claimed for read in work.readable), *(fact.claimed for fact in work.facts)]:
         broken = work.broken.get(event.object_key)
         if event.object_key in fold.ambiguous:
             continue
@@ -150,10 +173,13 @@ def _end(fold: Fold, work: _Work, lane: int) -> None:
                 _log.error("event_dead", event_id=event.event_id, type=event.type, lane=lane, detail=detail)
                 work.endings.append(Ending(event, EventStatus.FAILED, reason="attempts_exhausted", detail=detail))
             continue
+        reason, detail = notes.get(event.row_id, ("", ""))
         work.endings.append(
             Ending(
                 event,
                 EventStatus.APPLIED,
+                reason=reason,
+                detail=detail,
                 superseded=event.row_id in fold.superseded,
                 order_unproven=event.row_id in fold.unproven,
             )

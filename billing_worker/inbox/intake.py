@@ -17,7 +17,7 @@ from typing import Any
 from billing_worker.inbox.states import EventStatus, Source
 from billing_worker.kernel.clock import from_unix
 from billing_worker.kernel.keys import lane_of
-from billing_worker.mirror.keys import THIN_EVENT, ObjectRef, key_of
+from billing_worker.mirror.keys import THIN_EVENT, ObjectRef, account_of, key_of
 
 MAX_DEPTH = 64
 """Stripe's deepest objects nest below 20; the JSON parser recurses per level, so the bound comes before it."""
@@ -83,8 +83,6 @@ def read_delivery(body: bytes, *, livemode: bool, source: Source = Source.WEBHOO
     if event["livemode"] is not livemode:
         detail = f"event has livemode={json.dumps(event['livemode'])}"
         return replace(delivery, status=EventStatus.QUARANTINED, reason="other_mode", detail=detail)
-    if event["object"] == THIN_EVENT:
-        return replace(delivery, status=EventStatus.QUARANTINED, reason="thin_event_unsupported")
     return delivery
 
 
@@ -147,8 +145,9 @@ def _read_event(event: Mapping[str, Any], body: bytes, source: Source) -> Delive
         raise _UnreadableError("missing_key", f"{event_id}: livemode is not true or false")
     created = _created(event.get("created"), event_id, thin=kind == THIN_EVENT)
     found = key_of(event)
-    if found is None and kind == THIN_EVENT:  # some are about no object at all
-        found = ObjectRef("", THIN_EVENT, event_id, None)
+    if kind == THIN_EVENT:
+        # It holds no state and waits for a fetch: under a key of its own, so that its object does not wait with it.
+        found = ObjectRef(account_of(event), THIN_EVENT, event_id, None if found is None else found.customer_id)
     if found is None:
         raise _UnreadableError("missing_key", f"{event_id}: data.object is no Stripe object")
     _check_reference(found, event_id)

@@ -105,6 +105,7 @@ _ALL = (
     _act("invoices", "mark_uncollectible", "invoice", "uncollectible"),
     _act("invoices", "send", "invoice"),
     _create("invoiceitems", "invoiceitem", "customer"),
+    Operation("invoiceitems.delete", "delete", "/v1/invoiceitems/{id}", "invoiceitem", is_repeatable=True),
     _create("credit_notes", "credit_note", "invoice"),
     _create("payment_intents", "payment_intent", "customer"),
     _act("payment_intents", "confirm", "payment_intent", "succeeded", "processing", "requires_capture"),
@@ -159,6 +160,7 @@ READ_PATHS: Mapping[str, str] = {
     "tax_id": "/v1/tax_ids/{id}",
     "tax_rate": "/v1/tax_rates/{id}",
     "test_helpers.test_clock": "/v1/test_helpers/test_clocks/{id}",
+    "v2.core.event": "/v2/core/events/{id}",
     "webhook_endpoint": "/v1/webhook_endpoints/{id}",
 }
 """Where one object of a type is read; types are Stripe's own `object` values."""

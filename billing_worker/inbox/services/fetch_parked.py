@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 from sqlalchemy import text
@@ -13,10 +12,13 @@ from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.batch import ARRIVAL_ORDER
+from billing_worker.inbox.retrieving import Retrieving
+from billing_worker.inbox.services.fetch_thin_event import fetch_thin_event
 from billing_worker.inbox.services.ingest_snapshot import ingest_snapshot
 from billing_worker.inbox.states import Source
 from billing_worker.kernel.errors import RetryableError, TerminalError
 from billing_worker.kernel.keys import lane_of, split_object_key
+from billing_worker.mirror.keys import THIN_EVENT
 from billing_worker.stripe_gateway.client import Retrieved
 from billing_worker.stripe_gateway.errors import StripeKeyRejected
 
@@ -27,14 +29,6 @@ MAX_ATTEMPTS = 8
 _FIRST_BACKOFF = timedelta(seconds=2)
 
 _log = structlog.get_logger(__name__)
-
-
-class Retrieving(Protocol):
-    """The one call this service makes of the gateway."""
-
-    def retrieve(self, object_type: str, object_id: str, *, account_id: str = "") -> Retrieved:
-        """Read one object at Stripe."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +51,8 @@ _CLAIM = text(
     LIMIT :size
     """
 )
+
+_UNPARK = text("DELETE FROM billing.billing_parked_objects WHERE object_key = :key")
 
 _LATER = text(
     "UPDATE billing.billing_parked_objects SET attempts = attempts + 1, parked_until = :until, detail = :detail "
@@ -81,25 +77,34 @@ def fetch_parked(unit_of_work: UnitOfWork, gateway: Retrieving, *, wake: Callabl
             rows = session.execute(_CLAIM, {"now": unit_of_work.now(), "size": BATCH})
             parked = [ParkedForFetch(key, attempts, second) for key, attempts, second in rows]
         for one in parked:
-            _fetch(unit_of_work, gateway, one)
-            wake(lane_of(one.object_key))
+            for lane in {lane_of(one.object_key), *_fetch(unit_of_work, gateway, one)}:
+                wake(lane)
         asked += len(parked)
         if len(parked) < BATCH:
             return asked
 
 
-def _fetch(unit_of_work: UnitOfWork, gateway: Retrieving, parked: ParkedForFetch) -> None:
+def _fetch(unit_of_work: UnitOfWork, gateway: Retrieving, parked: ParkedForFetch) -> tuple[int, ...]:
+    """Fetch one and return the lanes of other objects that got something on the way."""
     account_id, object_type, object_id = split_object_key(parked.object_key)
+    lanes: tuple[int, ...] = ()
     try:
-        answer = gateway.retrieve(object_type, object_id, account_id=account_id)
+        if object_type == THIN_EVENT:
+            lanes = fetch_thin_event(unit_of_work, gateway, account_id=account_id, event_id=object_id)
+            with unit_of_work.transaction() as session:
+                session.execute(_UNPARK, {"key": parked.object_key})
+        else:
+            _store_answer(unit_of_work, parked, gateway.retrieve(object_type, object_id, account_id=account_id))
     except (RetryableError, StripeKeyRejected) as error:
         # A rejected key says nothing about the object: an operator mends the key, arrival order would be a guess.
         _try_later(unit_of_work, parked, str(error))
-        return
     except TerminalError as error:
         with unit_of_work.transaction() as session:
             _settle_by_arrival(session, parked, unit_of_work.now(), str(error))
-        return
+    return lanes
+
+
+def _store_answer(unit_of_work: UnitOfWork, parked: ParkedForFetch, answer: Retrieved) -> None:
     with unit_of_work.transaction() as session:
         now = unit_of_work.now()
         if answer.data.get("deleted") is True:
@@ -112,15 +117,13 @@ def _fetch(unit_of_work: UnitOfWork, gateway: Retrieving, parked: ParkedForFetch
             return
         ingest_snapshot(
             session,
-            account_id=account_id,
+            account_id=split_object_key(parked.object_key)[0],
             obj=answer.data,
             source=Source.FETCH,
             observed_at=answer.observed_at,
             now=now,
         )
-        session.execute(
-            text("DELETE FROM billing.billing_parked_objects WHERE object_key = :key"), {"key": parked.object_key}
-        )
+        session.execute(_UNPARK, {"key": parked.object_key})
 
 
 def _try_later(unit_of_work: UnitOfWork, parked: ParkedForFetch, detail: str) -> None:

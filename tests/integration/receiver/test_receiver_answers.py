@@ -159,7 +159,6 @@ def test_signed_bytes_that_are_no_event_are_kept_in_quarantine(
         ({"request": {"note": "a\0b"}}, "unstorable_text"),
         ({"request": {"note": "\ud800"}}, "unstorable_text"),
         ({"livemode": True}, "other_mode"),
-        ({"object": "v2.core.event", "related_object": {"id": "cus_1", "type": "customer"}}, "thin_event_unsupported"),
     ],
 )
 def test_events_that_must_not_be_applied_are_kept_in_quarantine(

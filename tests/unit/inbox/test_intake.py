@@ -149,14 +149,18 @@ def test_events_of_the_other_mode_are_quarantined(event_mode: bool, ours: bool) 
     assert read_delivery(changed(livemode=event_mode), livemode=event_mode).status is EventStatus.PENDING
 
 
-@pytest.mark.parametrize("related", [THIN["related_object"], None])
-def test_thin_events_wait_in_quarantine(related: object) -> None:
-    delivery = read_delivery(encode({**THIN, "related_object": related}), livemode=False)
-    assert (delivery.event_id, delivery.status, delivery.reason) == (
-        "evt_thin",
-        EventStatus.QUARANTINED,
-        "thin_event_unsupported",
-    )
+@pytest.mark.parametrize(
+    ("changes", "account", "customer"),
+    [
+        ({}, "", None),
+        ({"related_object": None}, "", None),
+        ({"context": "org_1/acct_7", "related_object": {"id": "cus_1", "type": "customer"}}, "acct_7", "cus_1"),
+    ],
+)
+def test_thin_events_wait_under_a_key_of_their_own(changes: dict[str, Any], account: str, customer: str | None) -> None:
+    delivery = read_delivery(encode({**THIN, **changes}), livemode=False)
+    assert (delivery.event_id, delivery.status, delivery.reason) == ("evt_thin", EventStatus.PENDING, "")
+    assert (delivery.object_key, delivery.customer_id) == (f"{account}/v2.core.event/evt_thin", customer)
     assert delivery.created == datetime(2026, 2, 25, 6, 13, 20, tzinfo=UTC)
 
 
