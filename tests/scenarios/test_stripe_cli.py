@@ -80,6 +80,7 @@ def refusal(sandbox: Sandbox, binary: str, trigger: str, environment: dict[str, 
     if done.returncode != 0:
         return (done.stdout + done.stderr).strip().splitlines()[-1]
     sandbox.advance(seconds=_LATER_SECONDS)
+    sandbox.control("test_clocks/wait", {"timeout_seconds": 60})
     return None if newest(sandbox, wanted) != before else "it ended well, but its event never came"
 
 
