@@ -108,8 +108,10 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.mark.parametrize("again", ["rescue", "command"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    ("point", "again"),
+    [*((point, "rescue") for point in POINTS), ("before_call", "command"), ("after_call", "command")],
+)
 @pytest.mark.parametrize("name", CASES)
 def test_kill_9_between_any_two_phases_leaves_one_object_and_one_row(
     name: str,
@@ -132,7 +134,7 @@ def test_kill_9_between_any_two_phases_leaves_one_object_and_one_row(
     with unit_of_work.transaction() as own:
         own.execute(EXPIRE)
     clock.advance(GRACE + timedelta(minutes=1))
-    if again == "rescue" or point == "after_commit":
+    if again == "rescue":
         rescue_intents(unit_of_work, gateway, board=SwitchBoard(settings), sink=write_through)
         drain(unit_of_work, DISPATCHER)
     else:

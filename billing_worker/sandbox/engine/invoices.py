@@ -143,6 +143,10 @@ def finalize(session: Session, invoice: Document) -> None:
     if invoice["amount_due"] > 0:
         _expect_payment(session, invoice)
     session.tell("invoice.finalized", invoice)
+    if invoice["from_invoice"]:
+        replaced = session.get("invoice", invoice["from_invoice"]["invoice"])
+        replaced["latest_revision"] = invoice["id"]
+        close_unpaid(session, replaced, "void")
     if invoice["amount_due"] == 0:
         mark_paid(session, invoice)
 

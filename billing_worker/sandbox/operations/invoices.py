@@ -31,6 +31,7 @@ from billing_worker.sandbox.engine.invoices import (
 from billing_worker.sandbox.engine.lines import item_id_of, line_from_item
 from billing_worker.sandbox.engine.parents import subscription_parent
 from billing_worker.sandbox.engine.preview import preview
+from billing_worker.sandbox.engine.revisions import copied_lines, revised
 from billing_worker.sandbox.engine.standing import after_settlement
 from billing_worker.sandbox.engine.taxes import named_rates
 
@@ -49,6 +50,8 @@ _WAY_OF_PAYING = "collection_method days_until_due due_date auto_advance automat
 def create(call: Call) -> Document:
     """Create a draft invoice, with the pending items when asked."""
     session, params = call.session, call.params
+    if "from_invoice" in params:
+        return _create_revision(call)
     if "customer" not in params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     customer = session.get("customer", params["customer"], param="customer")
@@ -75,6 +78,17 @@ def create(call: Call) -> Document:
     set_lines(session, invoice, lines)
     if "discounts" in params:
         _discount_anew(session, invoice, params["discounts"])
+    return open_draft(session, invoice)
+
+
+def _create_revision(call: Call) -> Document:
+    session, params = call.session, call.params
+    original, taken_over = revised(session, params["from_invoice"]["invoice"])
+    given = taken_over | {"auto_advance": params.get("auto_advance", False)}
+    given["metadata"] = original["metadata"] | check_metadata(params.get("metadata"))
+    invoice = new_invoice(session, session.get("customer", original["customer"]), reason="manual", **given)
+    _set_fields(session, invoice, params)
+    set_lines(session, invoice, copied_lines(session, original, invoice))
     return open_draft(session, invoice)
 
 
@@ -302,7 +316,7 @@ def _payment_matches(payment: Document, params: dict[str, Any]) -> bool:
 
 
 _CREATE = (
-    f"customer currency discounts metadata subscription pending_invoice_items_behavior default_tax_rates "
+    f"customer currency from_invoice discounts metadata subscription pending_invoice_items_behavior default_tax_rates "
     f"{_WAY_OF_PAYING} {_FIELDS}"
 )
 _UPDATE = f"default_tax_rates discounts metadata {_WAY_OF_PAYING} {_FIELDS}"

@@ -1,1 +1,1 @@
-"""Invoices: what was asked for, and its history."""
+"""Invoices: made, corrected, finalised, paid, audited."""

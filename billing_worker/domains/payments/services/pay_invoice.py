@@ -16,9 +16,12 @@ class PaymentStored(RefusedError):  # noqa: N818 - errors are named by the fact
     """The payment queue is on: the payment waits until the queue is processed."""
 
 
-def pay_invoice(door: ChangeDoor, invoice_id: str, *, payment_method_id: str | None = None) -> Changed:
+def pay_invoice(
+    door: ChangeDoor, invoice_id: str, *, payment_method_id: str | None = None, is_first: bool = False
+) -> Changed:
     """Try the payment of an open invoice now; with the payment queue on, store it there, once per attempt.
 
+    Shape: `is_first` refuses an invoice whose payment was tried before, which a retry has to be asked for.
     Raises: RefusedError for an invoice that is not open; PaymentStored; what make_change raises, ChangeDeclined with
     the bank's code among it.
     """
@@ -27,6 +30,11 @@ def pay_invoice(door: ChangeDoor, invoice_id: str, *, payment_method_id: str | N
     if status != "open":
         way = f": `nself billing invoice finalize {invoice_id}` makes it payable" if status == "draft" else ""
         raise RefusedError(f"invoice {invoice_id} is {status}, only open ones are paid{way}")
+    if is_first and invoice.get("attempted"):
+        raise RefusedError(
+            f"the payment of {invoice_id} was tried {invoice.get('attempt_count')} times and failed: "
+            f"`nself billing invoice pay {invoice_id} --retry` tries again, --payment-method PM with another one"
+        )
     customer_id = str(invoice.get("customer") or "")
     body = {"payment_method": payment_method_id}
     change = Change(OPERATION, body, object_id=invoice_id, customer_id=customer_id or None)

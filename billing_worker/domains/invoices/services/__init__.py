@@ -1,0 +1,1 @@
+"""One use case of invoices per file."""
