@@ -194,6 +194,7 @@ _TYPES = (
             "net_minor": integer("net"),
         },
         path="/v1/balance_transactions",
+        required=("amount", "net"),
     ),
     ObjectType(
         "subscription",
@@ -287,6 +288,7 @@ _TYPES = (
         "credit_notes",
         {**_CUSTOMER, "invoice_id": reference("invoice"), **_STATUS, **_AMOUNT},
         path="/v1/credit_notes",
+        required=("status", "amount", "invoice"),
         progress=progress.CREDIT_NOTE,
     ),
     ObjectType(
@@ -307,6 +309,7 @@ _TYPES = (
         "meters",
         {"event_name": text("event_name"), "display_name": text("display_name"), **_STATUS},
         path="/v1/billing/meters",
+        required=("event_name",),
     ),
     ObjectType("entitlements.active_entitlement_summary", "entitlement_summaries", _CUSTOMER),
     ObjectType(
@@ -326,7 +329,14 @@ _TYPES = (
         {"charge_id": reference("charge"), "actionable": flag("actionable"), "fraud_type": text("fraud_type")},
         path="/v1/radar/early_fraud_warnings",
     ),
-    ObjectType("payout", "payouts", {**_STATUS, **_AMOUNT}, path="/v1/payouts", progress=progress.PAYOUT),
+    ObjectType(
+        "payout",
+        "payouts",
+        {**_STATUS, **_AMOUNT},
+        path="/v1/payouts",
+        required=("status", "amount"),
+        progress=progress.PAYOUT,
+    ),
     ObjectType(
         "mandate",
         "mandates",

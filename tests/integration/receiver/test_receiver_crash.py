@@ -88,7 +88,7 @@ def test_after_a_kill_every_acknowledged_event_is_a_row(receiver: Receiver, data
 
 
 def test_a_polite_stop_answers_whoever_waits_for_a_commit(tmp_path: Path, database_url: str, redis_url: str) -> None:
-    waiting = 8
+    waiting = 48  # more than any pool of threads has at once: nobody may queue behind those who wait for a commit
     blocker = psycopg2.connect(database_url)
     with blocker.cursor() as cursor:
         cursor.execute("LOCK TABLE billing.billing_webhook_events IN EXCLUSIVE MODE")
@@ -100,6 +100,7 @@ def test_a_polite_stop_answers_whoever_waits_for_a_commit(tmp_path: Path, databa
         wait_for_lock(database_url)
         others = [pool.submit(receiver.post, event(f"evt_{number}")) for number in range(1, waiting)]
         receiver.wait_for_metric(PENDING, waiting - 1)
+        assert receiver.get("/readyz").status == 200
         receiver.process.send_signal(signal.SIGTERM)
         blocker.rollback()
         blocker.close()
