@@ -41,7 +41,7 @@ def preview(
             "type": event.type,
             "status": event.was,
             "lane": event.lane,
-            "body": "stored" if event.has_body else "pruned",
+            "hindrance": event.hindrance,
             "effects": [
                 {"kind": one.kind, "key": one.key, "status": one.status, "fate": one.fate.value}
                 for one in effects
@@ -80,12 +80,11 @@ def fetch_missing(container: Container, selection: ReplaySelection) -> Refetched
 def show_report(report: ReplayReport, fetched: Refetched | None, *, waiting: int, as_json: bool) -> None:
     """Show what was done, and what could not be."""
     facts: dict[str, object] = {"replayed": report.events, "already_pending": waiting, "lanes": report.lanes}
-    if report.pruned:
-        facts["pruned"] = report.pruned
-        say(
-            f"not replayed, their bodies are pruned: {', '.join(report.pruned_ids)}; "
-            "--from-stripe fetches what is younger than 30 days"
-        )
+    if report.left_out:
+        facts["left_out"] = dict(report.left_out)
+        say(f"not replayed: {', '.join(report.left_out_ids)}")
+    if replay_events.PRUNED in report.left_out:
+        say("--from-stripe fetches pruned bodies of events younger than 30 days")
     if fetched is not None:
         facts |= {"fetched": len(fetched.stored), "restored": len(fetched.restored)}
         facts |= {"gone_at_stripe": fetched.gone, "of_erased_customers": fetched.erased}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing_worker.inbox.services.replay_events import ReplaySelection, list_replayable
+from billing_worker.inbox.services.replay_events import PRUNED, ReplaySelection, list_replayable
 
 _STORED = text("SELECT event_id FROM billing.billing_webhook_events WHERE event_id = ANY(:ids)")
 
@@ -16,6 +16,6 @@ def list_fetchable(session: Session, selection: ReplaySelection) -> list[tuple[s
     wanted = [("", event_id) for event_id in selection.event_ids if event_id not in stored]
     after = 0
     while batch := list_replayable(session, selection, after=after):
-        wanted += [(event.account_id, event.event_id) for event in batch if not event.has_body]
+        wanted += [(event.account_id, event.event_id) for event in batch if event.hindrance == PRUNED]
         after = batch[-1].row_id
     return wanted

@@ -16,6 +16,9 @@ REPLAYABLE = frozenset(
     {EventStatus.APPLIED, EventStatus.IGNORED, EventStatus.FAILED, EventStatus.QUARANTINED, EventStatus.DISCARDED}
 )
 BATCH = 1000
+PRUNED = "pruned"
+REFUSED_FOR_GOOD = ("other_mode", "unstorable_text")
+"""Reasons of intake that no replay overrules."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ _CONDITIONS = """
 """
 
 _SELECT = text(
-    "SELECT e.id, e.event_id, e.type, e.lane, e.status, e.account_id, EXISTS (SELECT 1 "  # noqa: S608 - constants
-    "FROM billing.billing_webhook_payloads p WHERE p.event_row_id = e.id AND p.received_at = e.received_at) "
+    "SELECT e.id, e.event_id, e.type, e.lane, e.status, e.account_id, CASE "  # noqa: S608 - constants
+    "WHEN e.object_key = '' THEN 'unreadable' WHEN e.reason = ANY(:refused) THEN e.reason "
+    "WHEN NOT EXISTS (SELECT 1 FROM billing.billing_webhook_payloads p "
+    f"WHERE p.event_row_id = e.id AND p.received_at = e.received_at) THEN '{PRUNED}' ELSE '' END "
     "FROM billing.billing_webhook_events e "
     f"WHERE e.id > :after AND {_CONDITIONS} ORDER BY e.id LIMIT :size"
 )
@@ -74,7 +79,11 @@ _REARM = text(
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One event that is (or, in a dry run, would be) replayed; without its body it cannot be."""
+    """One event that is (or, in a dry run, would be) replayed.
+
+    Shape: `hindrance` says why it cannot be: its body is pruned, or intake refused it for good (the other mode's events
+    must never be applied here, whoever asks).
+    """
 
     row_id: int
     event_id: str
@@ -82,7 +91,7 @@ class Replayed:
     lane: int
     was: EventStatus
     account_id: str
-    has_body: bool
+    hindrance: str
 
 
 def list_replayable(
@@ -96,6 +105,7 @@ def list_replayable(
         {
             "after": after,
             "size": size,
+            "refused": list(REFUSED_FOR_GOOD),
             "replayable": [status.value for status in wanted],
             "event_ids": list(selection.event_ids) or None,
             "types": list(selection.types) or None,
@@ -105,17 +115,17 @@ def list_replayable(
         },
     )
     return [
-        Replayed(row_id, event_id, kind, lane, EventStatus(was), account_id, has_body)
-        for row_id, event_id, kind, lane, was, account_id, has_body in rows
+        Replayed(row_id, event_id, kind, lane, EventStatus(was), account_id, hindrance)
+        for row_id, event_id, kind, lane, was, account_id, hindrance in rows
     ]
 
 
 def replay_events(session: Session, events: Sequence[Replayed]) -> set[int]:
     """Put events back to pending and return the lanes to wake; effects are keyed, so none is repeated.
 
-    Shape: events without a body are left as they are.
+    Shape: events with a hindrance are left as they are.
     Locks: the events' rows, in id order.
     """
-    able = [event for event in events if event.has_body]
+    able = [event for event in events if not event.hindrance]
     session.execute(_REARM, {"ids": sorted(event.row_id for event in able)})
     return {event.lane for event in able}

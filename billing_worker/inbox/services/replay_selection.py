@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -11,21 +12,21 @@ from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.services.replay_events import BATCH, Replayed, ReplaySelection, list_replayable, replay_events
 
 NAMED = 100
-"""How many pruned events a report names; it counts all of them."""
+"""How many events that were left out a report names; it counts all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
     """How many events went back to pending, in how many lanes.
 
-    Shape: `pruned` counts those left out because their body is gone, `pruned_ids` names the first of them; `repeated`
-    are the keys of effects that happen once more.
+    Shape: `left_out` counts those that cannot be replayed by what hinders them, `left_out_ids` names the first of them;
+    `repeated` are the keys of effects that happen once more.
     """
 
     events: int
     lanes: int
-    pruned: int = 0
-    pruned_ids: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out_ids: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
 
 
@@ -46,20 +47,21 @@ def replay_selection(
     Raises: InvalidValueError for a selection of everything.
     """
     events, lanes, after = 0, set[int](), 0
-    pruned, repeated = list[str](), list[str]()
+    left_out, repeated = list[Replayed](), list[str]()
     while True:
         with unit_of_work.transaction() as session:
             batch = list_replayable(session, selection, after=after, size=batch_size)
-            able = [event for event in batch if event.has_body]
+            able = [event for event in batch if not event.hindrance]
             repeated += repeat(session, able) if repeat is not None else ()
             woken = replay_events(session, able) if able else set[int]()
         if not batch:
-            named = tuple(pruned[:NAMED])
-            return ReplayReport(events, len(lanes), len(pruned), named, tuple(repeated))
+            hindrances = Counter(event.hindrance for event in left_out)
+            named = tuple(event.event_id for event in left_out[:NAMED])
+            return ReplayReport(events, len(lanes), hindrances, named, tuple(repeated))
         for lane in sorted(woken):
             wake(lane)
         lanes |= woken
         events += len(able)
-        pruned += [event.event_id for event in batch if not event.has_body]
+        left_out += [event for event in batch if event.hindrance]
         after = batch[-1].row_id
         tell(events)

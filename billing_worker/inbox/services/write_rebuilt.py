@@ -35,7 +35,7 @@ def write_rebuilt(session: Session, rebuilt: Rebuilt) -> list[int]:
     sources = sorted(HAPPENED) if state.row.source in HAPPENED else [state.row.source]
     given = {"key": rebuilt.object_key, "second": state.version, "sources": [source.value for source in sources]}
     events = [
-        Replayed(row_id, event_id, kind, lane, EventStatus(was), account_id, has_body=True)
+        Replayed(row_id, event_id, kind, lane, EventStatus(was), account_id, hindrance="")
         for row_id, event_id, kind, lane, was, account_id in session.execute(_OF_THE_SECOND, given)
     ]
     replay_events(session, events)

@@ -140,7 +140,8 @@ def test_what_is_pruned_is_left_as_it_is_and_named_or_fetched(
     session.commit()
     everything = ReplaySelection(status=EventStatus.APPLIED)
     report = replay(unit_of_work, everything)
-    assert (report.events, report.pruned, report.pruned_ids) == (1, 2, ("evt_paid", "evt_connected"))
+    assert (report.events, report.left_out) == (1, {"pruned": 2})
+    assert report.left_out_ids == ("evt_paid", "evt_connected")
     assert rows(session, "SELECT DISTINCT status FROM billing_webhook_events") == [("applied",)]
 
     named = ReplaySelection(event_ids=("evt_paid", "evt_connected", "evt_charge", "evt_new", "evt_old", "evt_erased"))
@@ -166,7 +167,7 @@ def test_what_is_pruned_is_left_as_it_is_and_named_or_fetched(
     assert (fetched.gone, fetched.erased, len(fetched.lanes)) == (["evt_old"], ["evt_erased"], 1)
     assert sorted(stripe.asked) == sorted(wanted)
     report = replay(unit_of_work, named)
-    assert (report.events, report.pruned) == (3, 0)
+    assert (report.events, report.left_out) == (3, {})
     stored = "SELECT event_id, account_id, source, status, deliveries FROM billing_webhook_events ORDER BY 1"
     assert rows(session, stored) == [
         ("evt_charge", "", "webhook", "applied", 1),
@@ -177,3 +178,36 @@ def test_what_is_pruned_is_left_as_it_is_and_named_or_fetched(
     # Stripe failing in the middle keeps what was fetched; asking again goes on.
     with pytest.raises(StripeUnavailable):
         refetch_events(unit_of_work, stripe, [("", "evt_trouble")], livemode=False)
+
+
+def test_what_intake_refused_for_good_is_not_replayed_by_whoever_asks(
+    engine: Engine, unit_of_work: UnitOfWork, session: Session
+) -> None:
+    live = {**event("customer.created", customer("cus_live"), event_id="evt_live"), "livemode": True}
+    nul = event("customer.created", customer("cus_nul", name="a\0b"), event_id="evt_nul")
+    unreadable = {"id": "evt_none", "object": "event"}
+    shapeless = event("invoice.paid", {"id": "in_2", "object": "invoice"}, event_id="evt_shapeless")
+    store(engine, [live, nul, unreadable, shapeless], unit_of_work.now())
+    drain(unit_of_work, DISPATCHER)
+    before = rows(session, "SELECT id, status, reason FROM billing_webhook_events ORDER BY id")
+    assert [(status, reason) for _, status, reason in before] == [
+        ("quarantined", "other_mode"),
+        ("quarantined", "unstorable_text"),
+        ("quarantined", "missing_key"),
+        ("quarantined", "missing_field"),
+    ]
+    for selection in (ReplaySelection(status=EventStatus.QUARANTINED), ReplaySelection(event_ids=("evt_live",))):
+        report = replay(unit_of_work, selection)
+        assert "other_mode" in report.left_out
+    assert rows(session, "SELECT id, status, reason FROM billing_webhook_events ORDER BY id") == before
+    assert replay(unit_of_work, ReplaySelection(status=EventStatus.QUARANTINED)) == ReplayReport(
+        events=1,
+        lanes=1,
+        left_out={"other_mode": 1, "unstorable_text": 1, "unreadable": 1},
+        left_out_ids=(
+            "evt_live",
+            "evt_nul",
+            rows(session, "SELECT event_id FROM billing_webhook_events WHERE id = 3")[0][0],
+        ),
+    )
+    assert rows(session, "SELECT count(*) FROM billing_customers") == [(0,)]

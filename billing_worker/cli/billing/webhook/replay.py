@@ -92,4 +92,4 @@ def command(
             )
     waiting = sum(event.status is EventStatus.PENDING for event in named)
     show_report(report, fetched, waiting=waiting, as_json=as_json)
-    return EXIT_DIFFERENCES if report.pruned or (fetched is not None and fetched.gone) else EXIT_DONE
+    return EXIT_DIFFERENCES if report.left_out or (fetched is not None and fetched.gone) else EXIT_DONE
