@@ -43,21 +43,32 @@ class HealthEndpoints:
         return answer(200, {"status": "live"})
 
     def readyz(self) -> Response:
-        """Fail only when nothing can be stored; what is merely worse than usual is `degraded`."""
+        """Fail only when nothing can be taken in; what is merely worse than usual is `degraded`."""
+        settings = self.container.settings
         degraded = dict(self.concerns())
-        if not self.container.settings.api_keys:
+        if not settings.api_keys:
             degraded["keys"] = "BILLING_API_KEYS is not set: every request is answered 401"
+        degraded |= self._database_problem()
+        degraded |= self._redis_problem()
+        if "postgresql" in degraded and ("redis" in degraded or not settings.usage_enable_buffer):
+            return answer(503, {"status": "unavailable", "degraded": degraded})
+        return answer(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
+
+    def _database_problem(self) -> Mapping[str, str]:
         try:
             with self.container.engine.connect() as connection:
-                if not connection.execute(_DURABLE).scalar_one():
-                    degraded["durability"] = "synchronous_commit is off: a crash of PostgreSQL loses accepted records"
+                if connection.execute(_DURABLE).scalar_one():
+                    return {}
         except SQLAlchemyError as error:
-            return answer(503, {"status": "unavailable", "postgresql": " ".join(str(error).split())[:300]})
+            return {"postgresql": " ".join(str(getattr(error, "orig", None) or error).split())}
+        return {"durability": "synchronous_commit is off: a crash of PostgreSQL loses accepted records"}
+
+    def _redis_problem(self) -> Mapping[str, str]:
         try:
             self.container.redis.ping()
         except RedisError as error:
-            degraded["redis"] = " ".join(str(error).split())
-        return answer(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
+            return {"redis": " ".join(str(error).split())}
+        return {}
 
     def show_metrics(self) -> Response:
         """Show the figures."""

@@ -12,7 +12,7 @@ from billing_worker.kernel.errors import InvalidValueError, RefusedError
 from billing_worker.runtime.settings import Settings
 
 SERVICE = "http_api"
-NEEDED_SCHEMA = "0008"
+NEEDED_SCHEMA = "0010"
 """The migration with everything the API reads and writes; later ones do not concern it."""
 
 _log = structlog.get_logger(__name__)

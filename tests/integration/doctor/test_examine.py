@@ -54,6 +54,10 @@ QUOTA = (
     "period_start, period_end, limit_value, opened_at) SELECT id, 'u', 'api_calls', 'day', "
     "'2026-02-28T{at}Z', '2026-03-01T{at}Z', 5, now() FROM quota"
 )
+HELD = (
+    "INSERT INTO billing_usage_held (batch_id, user_id, metric_type, value, created_at, recorded_at, source, reason) "
+    "VALUES (1, 'u', 'api_calls', 1, '2026-03-01Z', '2026-03-01Z', 'api', 'unknown_user')"
+)
 BEAT = "INSERT INTO billing_leases VALUES ('beat', 'host:1', clock_timestamp() + interval '1 hour')"
 BOUND = "INSERT INTO billing_installation VALUES (1, '{account}', {livemode}, 'sandbox', now())"
 
@@ -105,6 +109,9 @@ CASES: list[tuple[Component, str, list[str], Verdict, str]] = [
         Verdict.DEGRADED,
         "billing_webhook_payloads",
     ),
+    (Component.USAGE, "buffer", [], Verdict.OK, "0 of 10000 records wait in Redis"),
+    (Component.USAGE, "held", [], Verdict.OK, "nothing is held"),
+    (Component.USAGE, "held", [HELD, HELD], Verdict.DEGRADED, "held: 2 unknown_user"),
     (Component.REDIS, "ping", [], Verdict.OK, "noeviction"),
     (Component.WORKERS, "queues", [], Verdict.FAILED, "no worker answers, 0 messages wait"),
     (Component.WORKERS, "beat", [], Verdict.FAILED, "no Beat holds the lease"),
@@ -196,8 +203,8 @@ CASES: list[tuple[Component, str, list[str], Verdict, str]] = [
 WIPE = (
     (
         "TRUNCATE billing_webhook_events, billing_webhook_payloads, billing_parked_objects, billing_effects, "
-        "billing_intents, billing_usage_batches, billing_quotas, billing_schedule_runs, billing_schedule_jobs, "
-        "billing_leases, billing_installation CASCADE"
+        "billing_intents, billing_usage_batches, billing_usage_held, billing_quotas, billing_schedule_runs, "
+        "billing_schedule_jobs, billing_leases, billing_installation CASCADE"
     ),
     "UPDATE billing_lanes SET batch_started_at = NULL, batch_row_ids = NULL",
 )

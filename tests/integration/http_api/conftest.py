@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.http_api.container import ApiContainer, build_api_container
-from billing_worker.http_api.wsgi import build_app
+from billing_worker.http_api.wsgi import build_app, usage_endpoints
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.runtime.settings import Settings
 
@@ -57,7 +57,7 @@ def make_api(settings: Settings, clock: FixedClock) -> Iterator[ApiMaker]:
         unit_of_work = UnitOfWork(container.engine, clock, statement_timeout=timedelta(seconds=30))
         built.append(container)
         container = replace(container, unit_of_work=unit_of_work)
-        return Api(build_app(container).test_client(), container)
+        return Api(build_app(container, [usage_endpoints(container)]).test_client(), container)
 
     yield make
     for container in built:

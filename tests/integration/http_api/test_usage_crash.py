@@ -108,6 +108,7 @@ def test_kill_9_under_load_loses_nothing_acknowledged_and_doubles_nothing(
             for sender in range(SENDERS)
             for number in range(1, 4)
         ]
+        assert request(port, "POST", "/v1/quota/check", {"user": "u1", "metric": "api_calls"}) == 200
     assert {*again, *everything} == {200}
     assert session.execute(text(count)).one() == (BATCH * sum(sent), BATCH * sum(sent))
     batches = "SELECT sum(record_count) FROM billing_usage_batches"

@@ -148,7 +148,9 @@ def test_health_needs_no_key_and_tells_what_is_missing(make_api: ApiMaker) -> No
     assert (ready.status_code, ready.get_json()["status"]) == (200, "degraded")
     assert set(ready.get_json()["degraded"]) == {"keys", "redis", "durability"}  # the tests' server runs without fsync
     away = make_api(database_url="postgresql://nobody@127.0.0.1:1/none").client
-    assert away.get("/readyz").status_code == 503
+    assert (away.get("/readyz").status_code, set(away.get("/readyz").get_json()["degraded"])) == (503, {"postgresql"})
+    buffered = make_api(database_url="postgresql://nobody@127.0.0.1:1/none", usage_enable_buffer=True).client
+    assert buffered.get("/readyz").status_code == 200, "the buffer takes usage in"
 
 
 def test_without_postgresql_nothing_is_acknowledged(make_api: ApiMaker) -> None:

@@ -7,6 +7,7 @@ import shlex
 import socket
 import stat
 from configparser import RawConfigParser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,20 @@ def test_what_was_chosen_stays_chosen(tmp_path: Path) -> None:
     assert stat.S_IMODE(home.state_file.stat().st_mode) == 0o600
     assert len(set(first.passwords.values())) == len(first.passwords)
     assert first.stripe_key.startswith("sk_test_")
+
+
+def test_a_folder_of_a_release_with_fewer_services_gets_what_is_new(tmp_path: Path) -> None:
+    home = StackHome(tmp_path / "home")
+    home.create()
+    state = home.load_state()
+    older = {name: password for name, password in state.passwords.items() if name != "http-api"}
+    home.save_state(replace(state, passwords=older))
+
+    renewed = home.load_state()
+
+    assert {name: renewed.passwords[name] for name in older} == older
+    assert len(renewed.passwords["http-api"]) == 32
+    assert home.load_state() == renewed
 
 
 def test_no_secret_is_shown_by_accident(tmp_path: Path) -> None:
