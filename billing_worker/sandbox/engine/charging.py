@@ -194,6 +194,7 @@ def new_charge(session: Session, intent: Document, method: Document, card: Card 
             "shipping": intent["shipping"],
             "receipt_url": None if declined else f"https://pay.stripe.com/receipts/{charge_id}",
             "status": "failed" if declined else "succeeded",
+            "transfer_group": intent["transfer_group"],
         }
     )
 
