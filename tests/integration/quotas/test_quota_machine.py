@@ -6,7 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from redis import Redis
@@ -27,6 +27,8 @@ from tests.integration.quotas.conftest import UTC_ZONE
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOWHERE = "redis://127.0.0.1:1/0"
 LIMIT = 300
+PHASES = (Phase.explicit, Phase.generate)
+"""A failure is told as it was found: every step takes real servers some milliseconds, and shrinking takes thousands."""
 _numbers = itertools.count()
 
 
@@ -108,10 +110,12 @@ class QuotaMachine(RuleBasedStateMachine):
             )
         self.granted += spent if is_done else 0
 
-    @rule()
-    def flush(self) -> None:
+    @rule(host=st.integers(0, 1), times=st.integers(0, 3))
+    def flush(self, host: int, times: int) -> None:
+        self.check(host, 1, 3)
         self.world.redis.flushdb()
         self.was_flushed = True
+        self.check(host, 1, times)
 
     @rule(host=st.integers(0, 1))
     def kill(self, host: int) -> None:
@@ -162,6 +166,6 @@ def test_never_oversold_and_nothing_lost(
         pass
 
     Machine.world = world
-    patient = settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck), deadline=None)
+    patient = settings(max_examples=15, stateful_step_count=20, suppress_health_check=list(HealthCheck), phases=PHASES)
     run_state_machine_as_test(Machine, settings=patient)
     world.close()
