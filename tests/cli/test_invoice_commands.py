@@ -80,11 +80,8 @@ def test_a_draft_is_corrected_checked_finalised_and_paid(nself: Nself, sandbox: 
 
     final = told(nself, "generate", invoice)
     assert (final["status"], final["total_minor"]) == ("open", 2340)
-    assert refused(nself, "add-item", invoice, "--amount", "5") == (
-        3,
-        f"invoice {invoice} is open, and only drafts take new lines: `nself billing invoice regenerate {invoice}` "
-        "makes a corrected draft that replaces it",
-    )
+    code, said = refused(nself, "add-item", invoice, "--amount", "5")
+    assert (code, "only drafts take new lines: `nself billing invoice regenerate" in said) == (3, True)
     assert [one["id"] for one in told(nself, "list", "--status", "open", "--customer", customer)] == [invoice]
     assert told(nself, "pay", invoice)["status"] == "paid"
     audited = told(nself, "audit", invoice)
@@ -125,12 +122,8 @@ def test_a_decline_says_what_it_means_and_another_card_pays(nself: Nself, sandbo
     assert [error["source"] for error in told(nself, "errors", "--last", "24h")] == ["change"]
     sandbox.use_method(customer, "pm_card_visa")
     assert told(nself, "pay", invoice, "--retry")["status"] == "paid"
-    assert rows(
-        session, "SELECT status, count(*) FROM billing_intents WHERE operation = 'invoices.pay' GROUP BY 1"
-    ) == [
-        ("declined", 1),
-        ("succeeded", 1),
-    ] or rows(session, "SELECT count(*) FROM billing_intents WHERE operation = 'invoices.pay'") == [(2,)]
+    attempts = "SELECT status FROM billing_intents WHERE operation = 'invoices.pay' ORDER BY created_at"
+    assert rows(session, attempts) == [("declined",), ("succeeded",)]
 
 
 def test_invoices_of_a_subscription_are_audited_against_it(nself: Nself, sandbox: Sandbox) -> None:
