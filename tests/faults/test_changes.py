@@ -19,8 +19,8 @@ from billing_worker.domains.catalog.services.create_price import create_price
 from billing_worker.domains.catalog.services.create_product import create_product
 from billing_worker.domains.customers.services.create_customer import create_customer
 from billing_worker.domains.customers.services.set_tax_id import set_tax_id
-from billing_worker.domains.payment_methods.services.attach_payment_method import attach_payment_method
 from billing_worker.domains.invoices.services.create_invoice import create_invoice
+from billing_worker.domains.payment_methods.services.attach_payment_method import attach_payment_method
 from billing_worker.domains.subscriptions.services.create_subscription import Terms, create_subscription
 from billing_worker.effects.services.create_intent import GRACE
 from billing_worker.effects.services.rescue_intents import rescue_intents
