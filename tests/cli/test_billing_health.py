@@ -100,7 +100,10 @@ def test_the_advice_for_a_failed_effect_works_as_written(nself: Nself, engine: E
 
 def test_health_of_one_component_is_well_or_not(nself: Nself, engine: Engine) -> None:
     told = ask(nself, "health", "--component", "quotas")
-    assert (told["verdict"], [each["check"] for each in told["findings"]]) == ("ok", ["resets", "enforcement"])
+    assert (told["verdict"], [each["check"] for each in told["findings"]]) == (
+        "ok",
+        ["resets", "blocks", "leases", "enforcement"],
+    )
     assert list(told["findings"][0]) == ["component", "check", "verdict", "evidence", "cause", "commands"]
     run(engine, STOPPED[:1])
     sick = nself("billing", "health", "--component", "webhooks")

@@ -131,6 +131,13 @@ def test_held_usage_is_listed_released_and_discarded(nself: Nself, engine: Engin
         (("usage", "show-formula", "--metric", "x"), 2, "unknown metric 'x'"),
         (("quota", "show", "--user", "nobody"), 4, "nself billing quota set --user nobody"),
         (("quota", "reset", "--user", "nobody"), 4, "user nobody has no quota"),
+        (("quota", "check", "--user", "nobody"), 4, "user nobody has no quota"),
+        (("quota", "check", "--user", "u", "--units", "2"), 2, "--metric api_calls"),
+        (
+            ("quota", "set", "--metric", "api_calls", "--limit", "1", "--period", "day"),
+            2,
+            "--user user123, or --price price_123",
+        ),
         (
             ("quota", "set", "--user", "u", "--metric", "api_calls", "--limit", "ten", "--period", "day"),
             2,
@@ -209,3 +216,51 @@ def test_schedules_and_metrics_are_shown(nself: Nself, engine: Engine) -> None:
     formula = answer(nself, "usage", "show-formula", "--metric", "tokens")
     assert isinstance(formula, dict)
     assert formula["meaning"] == "all values added, rounded up to started 1000s"
+
+
+def test_the_guides_way_through_a_wrong_block(nself: Nself, engine: Engine) -> None:
+    user = ("--user", "user123")
+    set_quota = ("quota", "set", *user, "--metric", "api_calls", "--limit", "10", "--period", "month")
+    answer(nself, *set_quota, "--alert-at", "50,100", "--rollover", "--fail-open")
+    [asked] = rows(nself, "quota", "check", *user)
+    assert (asked["allowed"], asked["reason"], asked["remaining"]) == (True, "granted", 10)
+    [taken] = rows(nself, "quota", "check", *user, "--metric", "api_calls", "--units", "9")
+    assert (taken["allowed"], taken["decided_by"], taken["remaining"]) == (True, "postgresql", 1)
+    refused = nself("billing", "quota", "check", *user, "--metric", "api_calls", "--units", "2", "--json")
+    assert (refused.returncode, json.loads(refused.stdout)[0]["reason"]) == (1, "used_up")
+    cases = rows(nself, "quota", "test-enforce", *user)
+    assert [(one["case"], one["units"], one["answered"]) for one in cases] == [
+        ("one unit", 1, "allowed"),
+        ("all that is left", 1, "allowed"),
+        ("one more than is left", 2, "refused"),
+    ]
+    answer(nself, "usage", "record", *user, "--metric", "api_calls", "--value", "10")
+    [behind] = rows(nself, "quota", "compare", *user)
+    assert (behind["counter"], behind["raw"], behind["waiting"], behind["differs"]) == (0, 10, 1, False)
+    answer(nself, "usage", "aggregate")
+    [sum_of_it] = rows(nself, "quota", "show-calculation", *user)
+    assert sum_of_it["why"] == "10 granted - (10 recorded + 9 spent - 9 settled) - 0 held = 0"
+    code, said = refusal(nself, "quota", "unblock", *user)
+    assert (code, "quota reset --user user123" in said) == (3, True)
+    answer(nself, "quota", "reset", *user)
+    [released] = rows(nself, "quota", "unblock", *user)
+    assert (released["state"], released["remaining"]) == ("ok", 10)
+    assert answer(nself, "quota", "reset-all", "--force") == {"due": 0, "closed": 0, "passed": 0, "released": 0}
+    planned = answer(nself, "quota", "schedule-reset")
+    assert isinstance(planned, dict)
+    assert planned["next_due_at"] is not None
+    [blocked] = rows(nself, "quota", "what-if", "--metric", "api_calls", "--limit", "10", "--period", "month")
+    assert (blocked["user"], blocked["used"], blocked["exact"]) == ("user123", 10, True)
+    plan = answer(nself, *set_quota[:2], "--price", "price_1", *set_quota[4:], "--soft")
+    assert isinstance(plan, dict)
+    assert (plan["price"], plan["enforcement"], plan["users"]) == ("price_1", "soft", 0)
+    with engine.connect() as connection:
+        told = connection.execute(text("SELECT effect_key FROM billing_effects ORDER BY id")).scalars()
+        assert [key.rpartition(":")[2] for key in told] == ["50", "100"]
+
+
+def rows(nself: Nself, *arguments: str) -> list[dict[str, object]]:
+    """Run a command that must work and read its rows."""
+    found = answer(nself, *arguments)
+    assert isinstance(found, list)
+    return found

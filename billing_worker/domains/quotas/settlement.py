@@ -16,7 +16,7 @@ LEASE_MIN = 8
 """Below this the last units are granted one by one by PostgreSQL."""
 
 LEASE_MAX = 50_000
-"""More than a process can check in the life of a lease: renewals, which everybody waits for, stay below one in 1,000."""
+"""As much as a process can check in the life of a lease, so that few wait for a renewal."""
 
 
 @dataclass(frozen=True, slots=True)

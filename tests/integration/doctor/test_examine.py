@@ -54,6 +54,12 @@ QUOTA = (
     "period_start, period_end, limit_value, opened_at) SELECT id, 'u', 'api_calls', 'day', "
     "'2026-02-28T{at}Z', '2026-03-01T{at}Z', 5, now() FROM quota"
 )
+BLOCKED = "UPDATE billing_quota_periods SET blocked_at = '2026-03-01T11:00Z'"
+LEASE = (
+    "INSERT INTO billing_quota_leases (id, quota_period_id, units, granted_at, expires_at) "
+    "SELECT gen_random_uuid(), id, 9, '2026-03-01T{at}Z', '2026-03-01T{at}Z' FROM billing_quota_periods"
+)
+LOST = "UPDATE billing_quota_leases SET returned_at = '2026-03-01T11:40Z', spent = 9, ended_by = 'lost'"
 HELD = (
     "INSERT INTO billing_usage_held (batch_id, user_id, metric_type, value, created_at, recorded_at, source, reason) "
     "VALUES (1, 'u', 'api_calls', 1, '2026-03-01Z', '2026-03-01Z', 'api', 'unknown_user')"
@@ -187,6 +193,11 @@ CASES: list[tuple[Component, str, list[str], Verdict, str]] = [
     (Component.USAGE, "aggregation", [BATCH.format(at="11:50")], Verdict.FAILED, "the oldest for 10 min 0 s"),
     (Component.QUOTAS, "resets", [QUOTA.format(at="11:55")], Verdict.OK, "no reset is overdue"),
     (Component.QUOTAS, "resets", [QUOTA.format(at="11:00")], Verdict.FAILED, "1 periods ended"),
+    (Component.QUOTAS, "blocks", [QUOTA.format(at="11:55")], Verdict.OK, "nobody is blocked"),
+    (Component.QUOTAS, "blocks", [QUOTA.format(at="23:00"), BLOCKED], Verdict.FAILED, "blocked without need: u"),
+    (Component.QUOTAS, "leases", [QUOTA.format(at="11:55"), LEASE.format(at="11:55")], Verdict.OK, "to the unit"),
+    (Component.QUOTAS, "leases", [QUOTA.format(at="11:55"), LEASE.format(at="11:30")], Verdict.FAILED, "hold 9 units"),
+    (Component.QUOTAS, "leases", [QUOTA.format(at="11:55"), LEASE.format(at="11:30"), LOST], Verdict.DEGRADED, "lost"),
     (Component.QUOTAS, "enforcement", [], Verdict.OK, "limits are enforced"),
     (Component.STRIPE, "intents", [], Verdict.OK, "0 parked"),
     (Component.STRIPE, "intents", [INTENT.format()], Verdict.DEGRADED, "1 parked"),
