@@ -91,3 +91,14 @@ def test_a_service_file_has_one_public_function() -> None:
         if path.stem not in public:
             several[name_of(path)] = public
     assert several == {}
+
+
+def test_no_message_waits_in_the_broker_for_its_time() -> None:
+    """A long ETA is delivered again after the visibility timeout, and then done twice: waiting is a row's business."""
+    waiting = {
+        f"{name_of(path)}:{node.value.lineno}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.keyword) and node.arg in {"eta", "countdown", "visibility_timeout"}
+    }
+    assert waiting == set()
