@@ -81,8 +81,8 @@ def main() -> None:
         sys.stderr = real_stderr
         _bench_database(engine, unit_of_work, settings, options)
         for name, changes in (("200: committed", {}), ("202: buffered", {"USAGE_ENABLE_BUFFER": "true"})):
-            with _api(environment | changes, folder) as port:
-                _bench_http(name, port, engine, unit_of_work, settings, options)
+            with _api(environment | changes, folder) as (port, group):
+                _bench_http(name, port, group, engine, unit_of_work, settings, options)
 
 
 def _bench_database(engine: Engine, unit_of_work: UnitOfWork, settings: Settings, options: argparse.Namespace) -> None:
@@ -158,12 +158,18 @@ def _flush(unit_of_work: UnitOfWork, settings: Settings, count: int, batch: int)
 
 
 def _bench_http(
-    name: str, port: int, engine: Engine, unit_of_work: UnitOfWork, settings: Settings, options: argparse.Namespace
+    name: str,
+    port: int,
+    group: int,
+    engine: Engine,
+    unit_of_work: UnitOfWork,
+    settings: Settings,
+    options: argparse.Namespace,
 ) -> None:
     requests = options.records // options.batch
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     buffer, metrics = UsageBuffer(redis, capacity=BUFFER_SIZE), load_metrics()
-    acknowledged, in_rows, refused = [], [], 0
+    acknowledged, in_rows, cpu_us, refused = [], [], [], 0
     for number in range(options.rounds + 1):
         _empty(engine)
         load = [sys.executable, "-m", "scripts.benches.usage_load", str(port), str(CONNECTIONS), str(requests)]
@@ -173,6 +179,7 @@ def _bench_http(
             assert process.stdin is not None  # noqa: S101 - a pipe was asked for
             assert process.stdout is not None  # noqa: S101 - a pipe was asked for
             process.stdout.readline()
+            cpu_before = _cpu_seconds(group)
             process.stdin.write("go\n")
             process.stdin.flush()
             started = time.perf_counter()
@@ -187,18 +194,19 @@ def _bench_http(
         if number:
             acknowledged.append(expected / result["seconds"])
             in_rows.append(expected / seconds)
+            cpu_us.append((_cpu_seconds(group) - cpu_before) / expected * 1e6)
             refused += result["refused"]
     print(
         f"\nHTTP, batches of {options.batch}, {CONNECTIONS} connections, {name}: "
         f"{statistics.median(acknowledged):,.0f} records/s acknowledged, {statistics.median(in_rows):,.0f} in rows; "
-        f"{refused} requests waited for room",
+        f"API CPU {statistics.median(cpu_us):.1f} µs/record; {refused} requests waited for room",
         flush=True,
     )
     redis.close()
 
 
 @contextmanager
-def _api(environment: dict[str, str], folder: Path) -> Iterator[int]:
+def _api(environment: dict[str, str], folder: Path) -> Iterator[tuple[int, int]]:
     port = choose_port()
     with (folder / f"{port}.log").open("wb") as output:
         process = subprocess.Popen(
@@ -216,10 +224,23 @@ def _api(environment: dict[str, str], folder: Path) -> Iterator[int]:
             timeout_seconds=60,
             is_alive=lambda: process.poll() is None,
         )
-        yield port
+        yield port, process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _cpu_seconds(group: int) -> float:
+    """Add up the processor time of the API's process group."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _complaint(port: int) -> str | None:
