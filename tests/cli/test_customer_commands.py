@@ -1,4 +1,4 @@
-"""`nself billing customer`, `product`, `price`, `payment-method`, `access`, `tax`, `intent` as an operator types them."""
+"""`nself billing customer`, `price`, `payment-method`, `access`, `tax`, `intent` as an operator types them."""
 
 from __future__ import annotations
 

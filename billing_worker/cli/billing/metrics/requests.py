@@ -23,7 +23,7 @@ else:
 LONGEST = timedelta(hours=1)
 
 
-@click.command()
+@click.command("requests")
 @click.option("--last", type=DURATION, default="1h", show_default=True, help="How far back, at most 1h.")
 @json_option
 @pass_invocation
