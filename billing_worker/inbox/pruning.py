@@ -2,7 +2,7 @@
 
 A baseline is not a folded state but the very events it comes from: those of the object's newest pruned second, and of
 the seconds before it back to one with a single event, whose state needs no other. They move into the default partition,
-so the drain, a replay and a rebuild find them where every other body is (ADR 0005).
+so the drain, a replay and a rebuild find them where every other body is (ADR 0008).
 """
 
 from __future__ import annotations
