@@ -50,12 +50,17 @@ def check_currency(currency: str, *, param: str = "currency") -> str:
     return code
 
 
+def smallest_charge(currency: str) -> int:
+    """Give the smallest amount that a card is charged in a currency."""
+    return _SMALLEST.get(currency, 1)
+
+
 def check_charge(amount_minor: int, currency: str) -> None:
     """Refuse an amount that no card is charged.
 
     Raises: ApiError.
     """
-    smallest = _SMALLEST.get(currency, 1)
+    smallest = smallest_charge(currency)
     if amount_minor < 1:
         raise invalid(
             "The amount must be greater than or equal to the minimum charge amount allowed for your account and the "

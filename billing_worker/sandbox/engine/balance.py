@@ -25,7 +25,8 @@ def book(session: Session, source: Document, *, kind: str, amount_minor: int, fe
             "fee": fee_minor,
             "fee_details": [{**fees[0], "description": "Stripe processing fees"}] if fee_minor else [],
             "net": amount_minor - fee_minor,
-            "reporting_category": kind,
+            # A dispute is an adjustment that reports count on its own.
+            "reporting_category": "dispute" if source["object"] == "dispute" else kind,
             "source": source["id"],
             "status": "pending",
             "type": kind,

@@ -9,7 +9,6 @@ from billing_worker.sandbox.core.documents import Document, clone
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.identifiers import token
 from billing_worker.sandbox.core.session import Session
-from billing_worker.sandbox.core.timeline import Duty
 from billing_worker.sandbox.engine.cards import BLANK_BILLING
 from billing_worker.sandbox.engine.charging import confirm, new_charge, settle_funds
 
@@ -110,9 +109,6 @@ def fund(session: Session, intent: Document, amount_minor: int) -> int:
     session.tell("payment_intent.succeeded", intent)
     settle_funds(session, charge)
     return amount_minor - used
-
-
-DEBIT_DUTIES = {"payment_intent": Duty(settle_due_at, settle)}
 
 
 def _sepa(params: dict[str, Any], billing: Document) -> Document:

@@ -8,8 +8,10 @@ from billing_worker.sandbox.core.documents import Document, list_of
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import smallest_charge
 from billing_worker.sandbox.engine.blanks import BLANK_INVOICE, fresh
 from billing_worker.sandbox.engine.charging import new_intent
+from billing_worker.sandbox.engine.customer_balance import change_balance
 from billing_worker.sandbox.engine.discounts import discounts_of, mark_used
 from billing_worker.sandbox.engine.lines import line_from_item
 from billing_worker.sandbox.engine.reductions import coupons_of, put_discounts
@@ -65,9 +67,8 @@ def set_lines(session: Session, invoice: Document, lines: list[Document]) -> Non
     total = kept + amount_with(taxes, "exclusive")
     included = amount_with(taxes, "inclusive")
     customer = session.get("customer", invoice["customer"])
-    # A credit balance is negative; it pays the invoice as far as it reaches, and a negative total adds to it.
-    from_balance = min(max(total, 0), max(-customer["balance"], 0)) if invoice["status"] == "draft" else 0
-    due = max(total, 0) - from_balance
+    # A credit balance is negative: it pays as far as it reaches, and a negative total adds to it. What is owed is due.
+    due = max(total + customer["balance"], 0)
     invoice |= {
         "subtotal": subtotal,
         "subtotal_excluding_tax": subtotal - included,
@@ -214,8 +215,14 @@ def _next_number(session: Session, invoice: Document) -> str:
 def _settle_balance(session: Session, invoice: Document) -> None:
     customer = session.get("customer", invoice["customer"])
     set_lines(session, invoice, invoice["lines"]["data"])
-    used = max(invoice["total"], 0) - invoice["amount_due"]
-    customer["balance"] += used + min(invoice["total"], 0)
+    kind = "applied_to_invoice"
+    if 0 < invoice["amount_due"] < smallest_charge(invoice["currency"]):
+        # Too little for a charge of its own: it is owed until the next invoice.
+        invoice |= {"amount_due": 0, "amount_remaining": 0}
+        kind = "invoice_too_small"
+    change = invoice["total"] - invoice["amount_due"]
+    if change:
+        change_balance(session, customer, change, kind=kind, invoice=invoice["id"])
     session.tell_changes(customer)
 
 

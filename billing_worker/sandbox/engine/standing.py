@@ -29,6 +29,17 @@ def after_settlement(session: Session, invoice: Document) -> None:
         session.tell_changes(customer)
 
 
+def while_processing(session: Session, invoice: Document) -> None:
+    """Let a subscription begin while its first payment is on its way.
+
+    Source: Stripe documentation, “Subscriptions”: payment methods that take days activate a subscription at once.
+    """
+    subscription = _subscription(session, invoice)
+    if subscription is not None and subscription["status"] == "incomplete":
+        subscription |= {"status": "active", "_expires_at": None}
+        session.tell_changes(subscription)
+
+
 def after_failure(session: Session, invoice: Document) -> None:
     """Mark subscription and customer of an invoice that could not be collected."""
     customer = session.get("customer", invoice["customer"])

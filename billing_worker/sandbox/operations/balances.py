@@ -9,8 +9,10 @@ from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.routes import CURSOR, Call, route
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.collecting import fund_payment
 from billing_worker.sandbox.engine.customer_balance import change_balance
-from billing_worker.sandbox.engine.debits import fund
+from billing_worker.sandbox.engine.debits import create_debit_method
+from billing_worker.sandbox.engine.invoices import default_payment
 
 _CASH = "_cash_balance"
 """A cash balance has no id of its own, so it is kept under its customer's."""
@@ -63,13 +65,43 @@ def fund_cash(call: Call) -> Document:
     left = amount
     for intent in session.select("payment_intent", "customer", call.id):
         if left and _waits(intent, currency):
-            rest = fund(session, intent, left)
-            applied = {"payment_intent": intent["id"]}
-            _move(session, call.id, currency, rest - left, kind="applied_to_payment", applied_to_payment=applied)
-            left = rest
+            left = _apply(session, intent, left)
+    for invoice in session.select("invoice", "customer", call.id):
+        if left and _is_payable(invoice, currency, left):
+            intent = _intent_of(session, invoice)
+            left = _apply(session, intent, left)
     if left:
         session.tell("cash_balance.funds_available", _cash_view(session, call.id))
     return movement
+
+
+def _apply(session: Session, intent: Document, amount_minor: int) -> int:
+    rest = fund_payment(session, intent, amount_minor)
+    applied = {"payment_intent": intent["id"]}
+    owner, currency = str(intent["customer"]), str(intent["currency"])
+    _move(session, owner, currency, rest - amount_minor, kind="applied_to_payment", applied_to_payment=applied)
+    return rest
+
+
+def _is_payable(invoice: Document, currency: str, amount_minor: int) -> bool:
+    # Source: Stripe documentation, “Customer balance reconciliation”: open invoices that take bank transfers.
+    types = invoice["payment_settings"]["payment_method_types"] or []
+    return (
+        invoice["status"] == "open"
+        and "customer_balance" in types
+        and invoice["currency"] == currency
+        and invoice["amount_remaining"] <= amount_minor
+    )
+
+
+def _intent_of(session: Session, invoice: Document) -> Document:
+    payment = default_payment(session, invoice)
+    if payment is None:
+        raise RuntimeError(f"open invoice {invoice['id']} has no payment")
+    intent = session.get("payment_intent", payment["payment"]["payment_intent"])
+    method = create_debit_method(session, {"type": "customer_balance"})
+    intent |= {"payment_method": method["id"], "payment_method_types": ["customer_balance"]}
+    return intent
 
 
 def _waits(intent: Document, currency: str) -> bool:

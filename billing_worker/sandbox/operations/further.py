@@ -5,7 +5,7 @@ from __future__ import annotations
 from billing_worker.sandbox.core.expansion import Includable
 from billing_worker.sandbox.core.routes import Route
 from billing_worker.sandbox.engine.checkout import CHECKOUT_DUTIES
-from billing_worker.sandbox.engine.debits import DEBIT_DUTIES
+from billing_worker.sandbox.engine.collecting import COLLECTING_DUTIES
 from billing_worker.sandbox.engine.schedules import SCHEDULE_DUTIES
 from billing_worker.sandbox.operations import (
     balances,
@@ -14,6 +14,7 @@ from billing_worker.sandbox.operations import (
     connect,
     credit_notes,
     identity,
+    invoice_lines,
     pausing,
     payouts,
     plans,
@@ -38,6 +39,7 @@ FURTHER: list[list[Route]] = [
     sources.OPERATIONS,
     balances.OPERATIONS,
     pausing.OPERATIONS,
+    invoice_lines.OPERATIONS,
     credit_notes.OPERATIONS,
     quotes.OPERATIONS,
     checkout.OPERATIONS,
@@ -56,5 +58,5 @@ FURTHER_INCLUDABLES: dict[tuple[str, str], Includable] = {
     ("price", "tiers"): catalog.tiers_of,
 }
 """Parts that are left out unless expanded."""
-FURTHER_DUTIES = DEBIT_DUTIES | CHECKOUT_DUTIES | SCHEDULE_DUTIES | payouts.PAYOUT_DUTIES
+FURTHER_DUTIES = COLLECTING_DUTIES | CHECKOUT_DUTIES | SCHEDULE_DUTIES | payouts.PAYOUT_DUTIES
 """What the clock causes in them."""

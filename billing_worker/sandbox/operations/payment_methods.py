@@ -26,7 +26,10 @@ def create(call: Call) -> Document:
 def attach(session: Session, method: Document, customer_id: str) -> Document:
     """Attach a payment method to a customer."""
     session.get("customer", customer_id, param="customer")
-    card_of(method)
+    if method["type"] == "customer_balance":
+        raise invalid(
+            "PaymentMethods of type `customer_balance` cannot be attached to a Customer.", param="payment_method"
+        )
     if method["customer"] not in {None, customer_id} or method.get("_was_detached"):
         raise invalid(
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
@@ -34,7 +37,8 @@ def attach(session: Session, method: Document, customer_id: str) -> Document:
             param="payment_method",
         )
     if method["customer"] is None:
-        _check_bank(session, method)
+        if method["type"] == "card":
+            _check_bank(session, method)
         method["customer"] = customer_id
         session.tell("payment_method.attached", method, is_last=True)
     return method

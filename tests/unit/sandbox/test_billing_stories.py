@@ -367,3 +367,79 @@ def test_a_credit_note_gives_taxes_and_discounts_back_in_the_same_measure(desk: 
     left = desk.refusal("POST", "credit_notes", invoice=invoice["id"], amount=1905, credit_amount=1905)
     assert left["status"] == 400
     desk.post("credit_notes", invoice=invoice["id"], amount=1904, credit_amount=1904)
+
+
+@pytest.mark.parametrize(
+    ("iban", "status", "invoice_status"),
+    [("AT611904300234573201", "active", "paid"), ("AT861904300235473202", "past_due", "open")],
+)
+def test_a_debit_activates_at_once_and_the_bank_answers_later(
+    desk: Desk, iban: str, status: str, invoice_status: str
+) -> None:
+    billing = {"name": "Payer", "email": "payer@example.com"}
+    method = desk.post("payment_methods", type="sepa_debit", sepa_debit={"iban": iban}, billing_details=billing)["id"]
+    customer = desk.post("customers")["id"]
+    desk.post(f"payment_methods/{method}/attach", customer=customer)
+    price = desk.price(1000, currency="eur")
+    made = desk.post(
+        "subscriptions",
+        customer=customer,
+        items=[{"price": price}],
+        default_payment_method=method,
+        expand=["latest_invoice"],
+    )
+    assert (made["status"], made["latest_invoice"]["status"]) == ("active", "open")
+    desk.world.move_clock(desk.world.clock.now() + 1)
+    answered = desk.get(f"subscriptions/{made['id']}", expand=["latest_invoice"])
+    assert (answered["status"], answered["latest_invoice"]["status"]) == (status, invoice_status)
+
+
+def test_a_bank_transfer_pays_the_invoice_that_waits_for_one(desk: Desk) -> None:
+    customer = desk.post("customers")["id"]
+    desk.post("invoiceitems", customer=customer, amount=5000, currency="usd")
+    invoice = desk.post(
+        "invoices",
+        customer=customer,
+        collection_method="send_invoice",
+        days_until_due=30,
+        pending_invoice_items_behavior="include",
+        payment_settings={"payment_method_types": ["customer_balance"]},
+    )
+    desk.post(f"invoices/{invoice['id']}/send")
+    desk.post(f"test_helpers/customers/{customer}/fund_cash_balance", amount=4999, currency="usd")
+    assert desk.get(f"invoices/{invoice['id']}")["status"] == "open"
+    desk.post(f"test_helpers/customers/{customer}/fund_cash_balance", amount=5000, currency="usd")
+    paid = desk.get(f"invoices/{invoice['id']}")
+    assert (paid["status"], paid["amount_paid"]) == ("paid", 5000)
+    assert desk.get(f"customers/{customer}/cash_balance")["available"] == {"usd": 4999}
+
+
+def test_what_is_too_little_to_charge_is_owed_until_the_next_invoice(desk: Desk) -> None:
+    customer = desk.payer()
+    invoices = []
+    for amount in (20, 100):
+        desk.post("invoiceitems", customer=customer, amount=amount, currency="usd")
+        draft = desk.post("invoices", customer=customer, pending_invoice_items_behavior="include")
+        invoices.append(desk.post(f"invoices/{draft['id']}/pay"))
+    kept = [(one["status"], one["total"], one["amount_paid"], one["starting_balance"]) for one in invoices]
+    assert kept == [("paid", 20, 0, 0), ("paid", 100, 120, 20)]
+    moved = desk.listed(f"customers/{customer}/balance_transactions")
+    assert [(one["type"], one["amount"]) for one in moved] == [("invoice_too_small", 20), ("applied_to_invoice", -20)]
+
+
+def test_the_lines_of_a_draft_come_change_and_go(desk: Desk) -> None:
+    customer = desk.payer()
+    draft = desk.post("invoices", customer=customer)
+    path = f"invoices/{draft['id']}"
+    given = [{"amount": 700, "description": "First"}, {"amount": 300, "description": "Second"}]
+    full = desk.post(f"{path}/add_lines", lines=given)
+    first, second = (line["id"] for line in full["lines"]["data"])
+    assert desk.post(f"{path}/lines/{first}", amount=900)["amount"] == 900
+    changed = desk.post(f"{path}/update_lines", lines=[{"id": second, "description": "Third", "amount": 200}])
+    assert lines_of(changed) == [("First", 900, []), ("Third", 200, [])]
+    left = desk.post(f"{path}/remove_lines", lines=[{"id": first, "behavior": "unassign"}])
+    assert (left["total"], lines_of(left)) == (200, [("Third", 200, [])])
+    assert [item["amount"] for item in desk.listed("invoiceitems", customer=customer, pending=True)] == [900]
+    desk.post(f"{path}/finalize")
+    refused = desk.refusal("POST", f"{path}/add_lines", lines=given)
+    assert (refused["status"], refused["code"]) == (400, "invoice_not_editable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -75,12 +75,12 @@ def change(at: Shop, choice: int) -> None:
     at.desk.post(f"subscriptions/{subscription['id']}", **given_change)
     made = at.desk.invoices(subscription["id"])[before:]
     if made:
-        assert charged(shown) == charged(made[0])
+        assert (charged(shown), shown["amount_due"]) == (charged(made[0]), made[0]["amount_due"])
 
 
 def charged(invoice: Json) -> Any:
     lines = [(one["description"], one["amount"], one["period"], taken(one)) for one in invoice["lines"]["data"]]
-    return lines, *(invoice[name] for name in ("subtotal", "total", "amount_due", "total_excluding_tax"))
+    return lines, *(invoice[name] for name in ("subtotal", "total", "total_excluding_tax"))
 
 
 def wait(at: Shop, choice: int) -> None:
@@ -89,7 +89,7 @@ def wait(at: Shop, choice: int) -> None:
 
 
 def renew(at: Shop, choice: int) -> None:
-    """Let a period end; the renewal is what the preview showed."""
+    """Let a period end; the renewal is what the preview showed, but for the credit that other drafts use up before."""
     subscription = at.desk.get(f"subscriptions/{at.subscriptions[choice % len(at.subscriptions)]}")
     shown = at.desk.post("invoices/create_preview", subscription=subscription["id"])
     end = subscription["items"]["data"][0]["current_period_end"]
@@ -127,7 +127,7 @@ def end(at: Shop, choice: int) -> None:
 STEPS = (subscribe, change, wait, renew, sell, end)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first=st.integers(0, 10_000),
     steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 10_000)), min_size=3, max_size=8),
@@ -163,7 +163,7 @@ def check_invoice(invoice: Json) -> None:
     assert invoice["total"] == invoice["subtotal"] - discounts + exclusive
     assert invoice["total_excluding_tax"] == invoice["total"] - sum(tax["amount"] for tax in taxes)
     assert all(0 <= taken(line) <= max(line["amount"], 0) for line in lines)
-    assert 0 <= invoice["amount_due"] <= max(invoice["total"], 0)
+    assert invoice["amount_due"] == 0 or invoice["amount_due"] >= 50
     assert invoice["amount_due"] == invoice["amount_paid"] + invoice["amount_remaining"]
     if invoice["status"] == "paid":
         assert invoice["amount_remaining"] == 0
@@ -174,6 +174,9 @@ def check_balance(desk: Desk, customer: str, invoices: list[Json]) -> None:
     final = [invoice for invoice in invoices if invoice["status"] != "draft"]
     credited = sum(invoice["total"] - invoice["amount_due"] for invoice in final)
     assert desk.get(f"customers/{customer}")["balance"] == credited
+    moved = desk.listed(f"customers/{customer}/balance_transactions")
+    assert sum(entry["amount"] for entry in moved) == credited
+    assert [entry["ending_balance"] for entry in moved] == list(accumulate(entry["amount"] for entry in moved))
     received = sum(charge["amount"] for charge in desk.listed("charges", customer=customer) if charge["paid"])
     assert received == sum(invoice["amount_paid"] for invoice in final)
 
