@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.sandbox.process import Sandbox, hosted, running
+from tests.integration.sandbox.process import Sandbox, hosted
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with running() as started:
+    with hosted() as started:
         yield started
     tracebacks = [line for line in started.log if "Traceback" in line]
     assert tracebacks == [], "".join(started.log)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from billing_worker.stripe_gateway.signature import NoMatchingSignatureError, verify_signature
-from tests.integration.sandbox.process import SECRET, Receiver, Sandbox, receiving, running
+from tests.integration.sandbox.process import SECRET, Receiver, Sandbox, hosted, receiving, running
 
 
 def wait(sandbox: Sandbox) -> dict[str, int]:
@@ -144,7 +144,7 @@ def test_dropped_events_can_still_be_listed(fresh: Sandbox) -> None:
 def test_the_same_seed_gives_the_same_fates() -> None:
     fates = []
     for _ in range(2):
-        with running() as sandbox, receiving() as receiver:
+        with hosted() as sandbox, receiving() as receiver:
             listen(sandbox, receiver)
             sandbox.control("deliveries", {"drop": 0.5, "seed": 42})
             customers(sandbox, 20)

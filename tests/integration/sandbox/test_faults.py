@@ -13,6 +13,7 @@ import stripe
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from billing_worker.sandbox.faults_command import run_faults
 from tests.integration.sandbox.process import KEY, Sandbox
 
 
@@ -153,20 +154,20 @@ def test_a_fault_that_cannot_work_is_refused(sandbox: Sandbox, given: dict[str, 
     assert sandbox.control("faults") == {"faults": [], "rate_limits": "off"}
 
 
-def run_command(sandbox: Sandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
+def test_the_command_line_adds_lists_and_clears(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     port = sandbox.base.rpartition(":")[2]
-    command = [sys.executable, "-m", "billing_worker.sandbox", "faults", "--port", port, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
+    def answer(*arguments: str) -> dict[str, Any]:
+        assert run_faults(["--port", port, *arguments], port=0) == 0
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return document
 
-def test_the_command_line_adds_lists_and_clears(sandbox: Sandbox) -> None:
-    added = run_command(sandbox, "add", "error_before", "--path", "/v1/charges", "--nth", "2", "--count", "1")
-    assert (added.returncode, added.stderr) == (0, "")
+    answer("add", "error_before", "--path", "/v1/charges", "--nth", "2", "--count", "1")
     assert [sandbox.raw("GET", "/v1/charges").status_code for _ in range(3)] == [200, 500, 200]
-    assert json.loads(run_command(sandbox, "list").stdout)["faults"][0]["used"] == 1
-    assert json.loads(run_command(sandbox, "rate-limits", "live").stdout)["rate_limits"] == "live"
-    assert json.loads(run_command(sandbox, "clear").stdout) == {"faults": [], "rate_limits": "off", "removed": 1}
-    assert run_command(sandbox, "add", "slow", "--seconds", "-1").returncode == 2
+    assert answer("list")["faults"][0]["used"] == 1
+    assert answer("rate-limits", "live")["rate_limits"] == "live"
+    assert answer("clear") == {"faults": [], "rate_limits": "off", "removed": 1}
+    assert run_faults(["--port", port, "add", "slow", "--seconds", "-1"], port=0) == 2
 
 
 def test_the_command_line_says_when_nobody_answers() -> None:
