@@ -67,5 +67,5 @@ def _tell_difference(object_type: str, object_id: str, compared: ObjectCompariso
         raise click.UsageError(f"neither Stripe nor this installation has {object_type} {object_id}")
     if not compared.is_at_stripe:
         raise DifferencesFound(f"{object_id} is here and not (or no longer) at Stripe: `nself billing webhook certify`")
-    bring = f"`nself billing sync {object_type} {object_id}` brings it here"
+    bring = f"`nself billing {object_type} import {object_id}` brings it here"
     raise DifferencesFound(f"{object_id} is {'different' if compared.is_here else 'missing'} here: {bring}")

@@ -59,8 +59,8 @@ def test_a_subscription_from_creation_to_its_end(nself: Nself, sandbox: Sandbox,
 
     shown = nself("billing", "subscription", "show", sub)
     assert {"status", "trial_end", "cancel_at", "items"} <= {line.split()[0] for line in shown.stdout.splitlines()}
-    assert told(nself, "show", sub, "--compare-stripe")["differences"] == []
-    assert told(nself, "compare", sub)["differences"] == []
+    assert told(nself, "show", sub, "--compare-stripe")["differences"] == {}
+    assert told(nself, "compare", sub)["differences"] == {}
     assert [one["id"] for one in told(nself, "list", "--test-mode", "--status", "active")] == [sub]
     rules = {rule["rule"]: (rule["value"], rule["set_by"]) for rule in told(nself, "show-config", sub)}
     assert rules["proration_behavior"] == ("create_prorations", "setting STRIPE_PRORATION_BEHAVIOR")

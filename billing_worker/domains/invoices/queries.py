@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -90,14 +89,6 @@ def list_errors(session: Session, *, since: datetime, limit: int = 100) -> list[
     """Return what went wrong with invoices since a time, newest first."""
     rows = session.execute(_ERRORS, {"since": since, "limit": limit})
     return [InvoiceError(**row) for row in rows.mappings()]
-
-
-def find_snapshot(session: Session, object_type: str, object_id: str) -> dict[str, Any] | None:
-    """Return an object's snapshot in the mirror."""
-    table = table_of(object_type)
-    return session.execute(
-        select(table.c.data).where(table.c.account_id == "", table.c.id == object_id)
-    ).scalar_one_or_none()
 
 
 def sum_payments(session: Session, invoice_id: str) -> int | None:

@@ -14,9 +14,9 @@ from billing_worker.cli._options import json_option
 from billing_worker.cli.billing.invoice._audited import audit, show_audit
 
 if TYPE_CHECKING:
-    from billing_worker.changes import standing
+    from billing_worker.mirror import objects
 else:
-    standing = lazy_module("billing_worker.changes.standing")
+    objects = lazy_module("billing_worker.mirror.objects")
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(invocation: Invocation, context: click.Context, invoice_id: str, *, 
     """
     settings = load_command_settings(invocation)
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-        found = standing.get_standing(session, "invoice", invoice_id)
+        found = objects.get_object(session, "invoice", invoice_id)
         findings = audit(session, settings, found.data)
     if show_audit(found.data, findings, as_json=as_json):
         context.exit(EXIT_DIFFERENCES)

@@ -14,11 +14,11 @@ from billing_worker.cli._output import say, show_facts, show_rows
 from billing_worker.cli.billing.invoice._facts import invoice_facts, line_rows
 
 if TYPE_CHECKING:
-    from billing_worker.changes import standing
     from billing_worker.domains.invoices import lines
     from billing_worker.domains.invoices.services import find_invoice
+    from billing_worker.mirror import objects
 else:
-    standing = lazy_module("billing_worker.changes.standing")
+    objects = lazy_module("billing_worker.mirror.objects")
     lines = lazy_module("billing_worker.domains.invoices.lines")
     find_invoice = lazy_module("billing_worker.domains.invoices.services.find_invoice")
 
@@ -48,7 +48,7 @@ def command(
         raise click.UsageError("name one invoice or a user: `invoice show in_123` or `invoice show --user user123`")
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
         wanted = invoice_id or find_invoice.find_newest_invoice(session, str(user))
-        found = standing.get_standing(session, "invoice", wanted)
+        found = objects.get_object(session, "invoice", wanted)
     parts: dict[str, list[dict[str, object]]] = {}
     if show_lines or verbose or show_overage:
         overage = {str(line.get("id")) for line in lines.list_lines(found.data) if lines.is_overage(line)}

@@ -14,9 +14,9 @@ from billing_worker.cli._output import show_rows
 from billing_worker.cli.billing.invoice._facts import line_rows
 
 if TYPE_CHECKING:
-    from billing_worker.changes import standing
+    from billing_worker.mirror import objects
 else:
-    standing = lazy_module("billing_worker.changes.standing")
+    objects = lazy_module("billing_worker.mirror.objects")
 
 
 @click.command()
@@ -26,5 +26,5 @@ else:
 def command(invocation: Invocation, invoice_id: str, *, as_json: bool) -> None:
     """Show an invoice's lines; amounts in minor units, periods half-open."""
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-        found = standing.get_standing(session, "invoice", invoice_id)
+        found = objects.get_object(session, "invoice", invoice_id)
     show_rows(line_rows(found.data), as_json=as_json, empty="it has no lines")

@@ -13,10 +13,10 @@ from billing_worker.cli._options import json_option
 from billing_worker.cli._output import show_rows
 
 if TYPE_CHECKING:
-    from billing_worker.changes import standing
     from billing_worker.domains.subscriptions import billing_rules
+    from billing_worker.mirror import objects
 else:
-    standing = lazy_module("billing_worker.changes.standing")
+    objects = lazy_module("billing_worker.mirror.objects")
     billing_rules = lazy_module("billing_worker.domains.subscriptions.billing_rules")
 
 
@@ -28,7 +28,7 @@ def command(invocation: Invocation, subscription_id: str, *, as_json: bool) -> N
     """Show how a subscription is billed: proration, anchor, collection, trial, tax, and where each rule is set."""
     settings = load_command_settings(invocation)
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-        found = standing.get_standing(session, "subscription", subscription_id)
+        found = objects.get_object(session, "subscription", subscription_id)
     rules = billing_rules.list_rules(
         found.data,
         proration_behavior=settings.stripe_proration_behavior,

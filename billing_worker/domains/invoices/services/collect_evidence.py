@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.invoices.lines import list_lines, subscription_of
-from billing_worker.domains.invoices.queries import find_snapshot, find_user_of, sum_payments
+from billing_worker.domains.invoices.queries import find_user_of, sum_payments
 from billing_worker.domains.invoices.rules import Evidence
 from billing_worker.domains.subscriptions.previews import PreviewLine, read_line
 from billing_worker.domains.usage.rules import MetricCatalog, UsageSpan
 from billing_worker.domains.usage.services.measure_usage import measure_usage
 from billing_worker.kernel.periods import Period
+from billing_worker.mirror.objects import find_object
 
 
 def collect_evidence(
@@ -35,7 +36,7 @@ def collect_evidence(
         measured = measure_usage(session, spans, metrics=metrics, zone=zone)
         usage = {line_id: found.value for (line_id, _, _), found in zip(metered, measured, strict=True)}
     return Evidence(
-        subscription=None if subscription_id is None else find_snapshot(session, "subscription", subscription_id),
+        subscription=None if subscription_id is None else _find_data(session, "subscription", subscription_id),
         paid_minor=sum_payments(session, str(invoice["id"])),
         usage=usage,
         minimum_charge_minor=minimum_charge_minor,
@@ -49,10 +50,15 @@ def _metered_lines(
     found = []
     for line in list_lines(invoice):
         read = read_line(line)
-        price = find_snapshot(session, "price", read.price_id) if read.price_id else None
+        price = _find_data(session, "price", read.price_id) if read.price_id else None
         meter_id = ((price or {}).get("recurring") or {}).get("meter")
-        meter = find_snapshot(session, "billing.meter", meter_id) if meter_id else None
+        meter = _find_data(session, "billing.meter", meter_id) if meter_id else None
         metric = str((meter or {}).get("event_name"))
         if metric in metrics:
             found.append((str(line.get("id")), metric, read))
     return found
+
+
+def _find_data(session: Session, object_type: str, object_id: str) -> Mapping[str, Any] | None:
+    found = find_object(session, object_type, object_id)
+    return None if found is None else found.data
