@@ -144,3 +144,28 @@ def test_duplicates_and_slow_events_are_listed_and_marked(nself: Nself, engine: 
     change(engine, "UPDATE billing_webhook_events SET waited_ms = 7200000 WHERE id = 1")
     [slow] = ask(nself, "webhook", "slow", "--threshold", "1h", code=1)
     assert (slow["event_id"], slow["waited_ms"], slow["status"]) == ("evt_1", 7_200_000, "applied")
+
+
+def test_a_certificate_heals_dropped_deliveries_and_is_not_written_while_stripe_refuses(
+    nself: Nself, engine: Engine, sandbox: Sandbox
+) -> None:
+    for number in range(3):
+        sandbox.api("POST", "customers", name=f"dropped {number}")
+    sandbox.advance(hours=2)
+    events = sandbox.listed("events")
+    apply(engine, *events[::2], clock=DatabaseClock(engine))
+    for fault in ("rate_limit", "error_before"):
+        sandbox.control("faults", {"kind": fault, "path": "/v1/events", "count": 0})
+        refused = nself("billing", "webhook", "certify", STRIPE_MAX_RETRIES="0")
+        assert refused.returncode == 5, refused.stderr
+        sandbox.control("faults/clear", {})
+        assert ask(nself, "webhook", "certificates") == []
+    healed = ask(nself, "webhook", "certify", code=1)
+    assert (healed["events"], healed["missing"], healed["healed"]) == (len(events), *[len(events[1::2])] * 2)
+    apply(engine, clock=DatabaseClock(engine))
+    again = ask(nself, "webhook", "certify", "--since", "3h")
+    assert (again["events"], again["missing"], again["statuses"]) == (len(events), 0, {"applied": len(events)})
+    # Outside reconciliation: the table has exactly Stripe's events, type by type.
+    with engine.connect() as connection:
+        table = connection.execute(text("SELECT type, count(*) FROM billing_webhook_events GROUP BY 1")).all()
+    assert {kind: count for kind, count in table} == again["counts"]  # noqa: C416 - dict() is untyped
