@@ -28,8 +28,9 @@ EXIT_REFUSED = 3
 MAX_CONNECTIONS = 4_096
 """Idle and slow ones included; each costs some kilobytes."""
 
-HEADER_MILLISECONDS = 10_000
-"""For the headers to arrive; nginx keeps its connections to us open for 60 s unless it is told less."""
+HEADER_MILLISECONDS = 65_000
+"""For the headers to arrive, and for an idle connection: load balancers keep theirs for 60 s, and whoever closes first
+may lose a delivery that is just being sent."""
 
 STOP_MARGIN_SECONDS = 5
 """Beyond WEBHOOK_TIMEOUT: whoever waits for a commit gets an answer before the worker is killed."""

@@ -6,6 +6,7 @@ import json
 
 from flask import Response
 
+JSON = "application/json"
 RETRY_AFTER_SECONDS = 5
 """Stripe comes back on its own schedule; proxies and load balancers read this."""
 
@@ -14,7 +15,7 @@ BUSY_STATUSES = frozenset({429, 503})
 
 def answer(status: int, body: dict[str, object]) -> Response:
     """Make a JSON answer."""
-    response = Response(json.dumps(body), status=status, mimetype="application/json")
+    response = Response(json.dumps(body), status=status, content_type=JSON)
     if status in BUSY_STATUSES:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

@@ -27,7 +27,7 @@ from billing_worker.stripe_gateway.signature import (
     TimestampOutsideToleranceError,
     verify_signature,
 )
-from webhook_receiver.answers import answer
+from webhook_receiver.answers import JSON, answer
 from webhook_receiver.callers import Callers
 from webhook_receiver.metrics import IntakeMetrics
 from webhook_receiver.secret_use import SecretUse
@@ -63,7 +63,7 @@ class AwaitedAnswer(Response):
     """
 
     def __init__(self, endpoint: WebhookEndpoint, delivery: Delivery, started: float) -> None:
-        super().__init__()
+        super().__init__(content_type=JSON)
         self.endpoint = endpoint
         self.delivery = delivery
         self.started = started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.resources import files
 
 from billing_worker.kernel.errors import InvalidValueError
@@ -43,6 +44,7 @@ class AddressList:
         return any(parsed in network for network in self._parsed)
 
 
+@lru_cache(maxsize=4_096)
 def plain_address(text: str | None) -> str | None:
     """Write an address in its one normal form, IPv4-mapped IPv6 as IPv4; None for what is no address."""
     try:
