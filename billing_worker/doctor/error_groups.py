@@ -19,7 +19,8 @@ WITH stopped AS (
     UNION ALL
     SELECT 'intent ' || status, operation, coalesce(error_code, split_part(detail, ':', 1)), id::text, detail,
            coalesce(finished_at, last_called_at, created_at)
-    FROM billing.billing_intents WHERE status IN ('failed', 'parked')
+    -- a change that was refused was refused to an operator's face, and waits for nobody
+    FROM billing.billing_intents WHERE status = 'parked' OR (status = 'failed' AND intent_key NOT LIKE 'change:%')
     UNION ALL
     SELECT 'run failed', job, split_part(detail, ':', 1), to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"'),
            detail, coalesce(finished_at, due_at)
@@ -45,7 +46,10 @@ _ADVICE = {
     ),
     "effect unknown": "it may have happened: look at the receiver's side before anything is done again",
     "intent failed": "Stripe refused the call for good: correct what its message names and start the operation anew",
-    "intent parked": "search Stripe for metadata nself_intent {example}: whether it happened could not be proved",
+    "intent parked": (
+        "whether it happened could not be proved: search Stripe for metadata nself_intent {example}, then "
+        "`nself billing intent resolve {example}`"
+    ),
     "run failed": "`nself billing jobs list --status failed` has the reports; the next slot runs all the same",
     "reconciliation failed": "`nself billing reconcile --resume` goes on where it stopped",
     "reconciliation incomplete": "`nself billing reconcile --resume` goes on where it stopped",
