@@ -13,6 +13,7 @@ from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import check_currency
 
 _DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "year": 12}
@@ -119,7 +120,7 @@ def new_price(session: Session, given: dict[str, Any]) -> Document:
         "active": given.get("active", True),
         "billing_scheme": given.get("billing_scheme", "per_unit"),
         "created": session.now,
-        "currency": given["currency"].lower(),
+        "currency": check_currency(given["currency"]),
         "custom_unit_amount": None,
         "livemode": False,
         "lookup_key": given.get("lookup_key"),

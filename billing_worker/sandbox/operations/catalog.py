@@ -11,6 +11,7 @@ from billing_worker.sandbox.core.families import assign, check_metadata, listing
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import check_currency
 from billing_worker.sandbox.engine.prices import new_price
 
 _PRODUCT_FIELDS = "active description name statement_descriptor tax_code unit_label url"
@@ -137,7 +138,7 @@ def create_coupon(call: Call) -> Document:
             "object": "coupon",
             "amount_off": amount,
             "created": session.now,
-            "currency": params["currency"].lower() if amount is not None else None,
+            "currency": check_currency(params["currency"]) if amount is not None else None,
             "duration": params.get("duration", "once"),
             "duration_in_months": params.get("duration_in_months"),
             "livemode": False,

@@ -234,9 +234,11 @@ def create_item(call: Call) -> Document:
     if "customer" not in params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     customer = session.get("customer", params["customer"], param="customer")
-    item = session.add(item_from(session, customer["id"], params), "invoiceitem.created")
-    if "invoice" in params:
-        _put_on_draft(session, item, session.get("invoice", params["invoice"], param="invoice"))
+    invoice = session.get("invoice", params["invoice"], param="invoice") if "invoice" in params else None
+    known = {} if invoice is None else {"currency": invoice["currency"]}
+    item = session.add(item_from(session, customer["id"], known | params), "invoiceitem.created")
+    if invoice is not None:
+        _put_on_draft(session, item, invoice)
     return item
 
 

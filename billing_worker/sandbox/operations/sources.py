@@ -8,6 +8,7 @@ from billing_worker.sandbox.core.families import assign, check_metadata, merge_m
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.pagination import page
 from billing_worker.sandbox.core.routes import CURSOR, Call, route
+from billing_worker.sandbox.engine.amounts import check_currency
 from billing_worker.sandbox.engine.blanks import BLANK_INTENT
 from billing_worker.sandbox.engine.cards import card_method, card_of, create_method
 from billing_worker.sandbox.engine.charging import new_charge, settle_funds
@@ -96,7 +97,7 @@ def create_charge(call: Call) -> Document:
     template = clone(BLANK_INTENT) | {
         "id": None,
         "amount": params["amount"],
-        "currency": params["currency"].lower(),
+        "currency": check_currency(params["currency"]),
         "customer": params.get("customer"),
         "metadata": check_metadata(params.get("metadata")),
     }

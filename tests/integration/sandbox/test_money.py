@@ -220,6 +220,15 @@ def test_what_no_card_is_charged(sandbox: Sandbox, amount: int, currency: str, c
     assert words in str(refused.value)
 
 
+def test_no_price_has_a_currency_of_nobody_and_an_item_has_its_invoices(sandbox: Sandbox) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="Invalid currency: xxx"):
+        sandbox.price(1000, currency="xxx")
+    payer = sandbox.payer()
+    invoice = sandbox.v1.invoices.create({"customer": payer.id, "currency": "eur"})
+    item = sandbox.v1.invoice_items.create({"customer": payer.id, "invoice": invoice.id, "amount": 700})
+    assert (item.currency, sandbox.v1.invoices.retrieve(invoice.id).total) == ("eur", 700)
+
+
 def test_cards_come_from_numbers_too_but_only_test_cards(sandbox: Sandbox) -> None:
     card = {"number": "4000 0000 0000 9995", "exp_month": 3, "exp_year": 2031, "cvc": "123"}
     method = sandbox.v1.payment_methods.create({"type": "card", "card": card})
