@@ -58,6 +58,7 @@ class LeaseReporter:
 
     def _report(self, *, everything: bool) -> None:
         try:
+            self._gate.follow_clock()
             self._gate.report(everything=everything)
         except DATABASE_AWAY as error:
             _log.warning("quota_leases_unreported", error=type(error).__name__)

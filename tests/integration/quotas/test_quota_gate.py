@@ -9,6 +9,8 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.quotas.gate import Decision, QuotaGate
@@ -214,3 +216,62 @@ def test_what_is_recorded_settles_what_was_granted(
     assert grants(gate) == 0
     use(7)
     assert read_periods()[0][4:7] == (67, "open", True)
+
+
+class Interrupted(UnitOfWork):
+    """A database that can be out of reach."""
+
+    is_away = False
+
+    @contextmanager
+    def transaction(self, *, statement_timeout: timedelta | None = None) -> Iterator[Session]:
+        if self.is_away:
+            raise OperationalError("connect", None, ConnectionRefusedError())
+        with super().transaction(statement_timeout=statement_timeout) as session:
+            yield session
+
+
+def test_when_nothing_can_be_asked_the_quota_says_what_happens(
+    set_terms: SetQuota, engine: Engine, store: LeaseStore, metrics: MetricCatalog, clock: FixedClock, redis: Redis
+) -> None:
+    set_terms(1000)
+    set_terms(1000, user="user124")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE billing_quotas SET fail_mode = 'open' WHERE user_id = 'user124'"))
+    database = Interrupted(engine, clock, statement_timeout=timedelta(seconds=30))
+    gate = QuotaGate(database, store, metrics=metrics, zone=UTC_ZONE, enforcing=True)
+    for user in ("user123", "user124"):
+        assert gate.check(user, "api_calls").decided_by is DecidedBy.POSTGRESQL
+    database.is_away = True
+    assert gate.check("user123", "api_calls").decided_by is DecidedBy.REDIS
+    redis.flushdb()
+    answers = [gate.check(user, "api_calls") for user in ("user123", "user124", "user125")]
+    assert [(one.allowed, one.reason) for one in answers] == [
+        (False, Reason.UNREACHABLE),
+        (True, Reason.UNREACHABLE),
+        (False, Reason.UNREACHABLE),
+    ]
+    database.is_away = False
+    assert gate.check("user123", "api_calls").remaining == 997
+    assert spent(engine) == (4, 124 + 124)
+
+
+def test_a_jump_of_the_billing_clock_ends_leases(
+    set_terms: SetQuota,
+    unit_of_work: UnitOfWork,
+    store: LeaseStore,
+    metrics: MetricCatalog,
+    clock: FixedClock,
+    read_periods: ReadPeriods,
+) -> None:
+    set_terms(1000, "day")
+    gate = QuotaGate(unit_of_work, store, metrics=metrics, zone=UTC_ZONE, enforcing=True, clock=lambda: 7.0)
+    gate.follow_clock()
+    assert grants(gate, most=3) == 3
+    gate.follow_clock()
+    assert gate.check("user123", "api_calls").decided_by is DecidedBy.REDIS
+    clock.advance(timedelta(days=1))
+    gate.follow_clock()
+    after = gate.check("user123", "api_calls")
+    assert (after.decided_by, after.remaining) == (DecidedBy.POSTGRESQL, 999)
+    assert [(row[0], row[5]) for row in read_periods()] == [("03-01 00", "closed"), ("03-02 00", "open")]

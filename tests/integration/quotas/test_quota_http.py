@@ -57,7 +57,8 @@ def client(gate: QuotaGate, unit_of_work: UnitOfWork, settings: Settings) -> Ite
     container.engine.dispose()
 
 
-def ask(client: FlaskClient, verb: str, body: object, code: int = 200, **headers: str) -> dict[str, object]:
+def ask(client: FlaskClient, verb: str, body: object, code: int = 200, key: str | None = None) -> dict[str, object]:
+    headers = {"Idempotency-Key": key} if key else {}
     response = client.post(f"/v1/quota/{verb}", json=body, headers=headers)
     assert response.status_code == code, response.text
     found: dict[str, object] = response.get_json()
@@ -108,9 +109,9 @@ def test_a_reservation_holds_its_units_until_it_ends(
     set_terms(1000)
     assert ask(client, "check", USER)["allowed"] is True
     assert redis.exists("billing:quota:user123")
-    first = ask(client, "reserve", {**USER, "units": 900}, **{"Idempotency-Key": "job-7"})
+    first = ask(client, "reserve", {**USER, "units": 900}, key="job-7")
     assert (first["allowed"], first["status"], first["remaining"]) == (True, "open", 99)
-    again = ask(client, "reserve", {**USER, "units": 900}, **{"Idempotency-Key": "job-7"})
+    again = ask(client, "reserve", {**USER, "units": 900}, key="job-7")
     assert again["reservation"] == first["reservation"]
     assert ask(client, "reserve", {**USER, "units": 100})["allowed"] is False
     assert "use a new id" in str(
