@@ -137,8 +137,9 @@ class GroupCommit(Generic[Item, Result]):
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        if self._writer is not None:
-            self._writer.join(timeout.total_seconds())
+            writer = self._writer
+        if writer is not None:
+            writer.join(timeout.total_seconds())
 
     def _enqueue(self, item: Item, weight: int) -> Ticket[Item, Result]:
         ticket: Ticket[Item, Result] = Ticket(item, weight)
@@ -146,11 +147,14 @@ class GroupCommit(Generic[Item, Result]):
             self._check_room(weight)
             self._queue.append(ticket)
             self._weight += weight
-            if self._writer is None or not self._writer.is_alive():  # first use, or a bug ended it: never stay deaf
-                self._writer = threading.Thread(target=self._write, name="group-commit", daemon=True)
-                self._writer.start()
+            if self._writer is None:
+                self._start_writer()
             self._changed.notify()
         return ticket
+
+    def _start_writer(self) -> None:
+        self._writer = threading.Thread(target=self._write, name="group-commit", daemon=True)
+        self._writer.start()
 
     def _check_room(self, weight: int) -> None:
         if self._stopping:
@@ -172,8 +176,12 @@ class GroupCommit(Generic[Item, Result]):
         try:
             while group := self._take():
                 self._commit(group)
-        finally:
-            self._writing_since = None
+        finally:  # a bug ends this thread with its traceback; whoever waits gets the next one
+            with self._changed:
+                self._writing_since = None
+                self._writer = None
+                if self._queue:
+                    self._start_writer()
 
     def _take(self) -> list[Ticket[Item, Result]]:
         with self._changed:
