@@ -278,21 +278,35 @@ class QuotaGate:
         return _decision(taken)
 
     def _take(self, user_id: str, metric_type: str, units: int, news: LeaseNews, now: datetime) -> Taken:
-        with self._unit_of_work.transaction() as session:
-            taken = take_units(
-                session,
-                user_id,
-                metric_type,
-                units,
-                news=news,
-                spender_id=None if self._redis_rests() else self._spender_id,
-                metrics=self._metrics,
-                zone=self._zone,
-                enforcing=self._enforcing,
-                now=now,
-            )
+        lease_id, taken = uuid4(), None
+        try:
+            with self._unit_of_work.transaction() as session:
+                taken = take_units(
+                    session,
+                    user_id,
+                    metric_type,
+                    units,
+                    news=news,
+                    spender_id=None if self._redis_rests() else self._spender_id,
+                    lease_id=lease_id,
+                    metrics=self._metrics,
+                    zone=self._zone,
+                    enforcing=self._enforcing,
+                    now=now,
+                )
+        except DATABASE_AWAY:
+            if taken is not None:  # the commit itself failed, or only its answer
+                self._disown(lease_id, now)
+            raise
         self._forget(*news.left, *news.spent)
         return taken
+
+    def _disown(self, lease_id: UUID, now: datetime) -> None:
+        """Remember that nothing was granted of a lease that may or may not have been committed."""
+        with self._guard:
+            self._unreported[lease_id] = _Handle(
+                lease_id, str(lease_id), self._clock(), 0, 0, now, Reason.UNREACHABLE, is_done=True
+            )
 
     def _reserve(
         self, reservation_id: UUID, user_id: str, metric_type: str, units: int, lasts: timedelta, news: LeaseNews

@@ -222,6 +222,7 @@ class Interrupted(UnitOfWork):
     """A database that can be out of reach."""
 
     is_away = False
+    dies_after_commit = False
 
     @contextmanager
     def transaction(self, *, statement_timeout: timedelta | None = None) -> Iterator[Session]:
@@ -229,6 +230,29 @@ class Interrupted(UnitOfWork):
             raise OperationalError("connect", None, ConnectionRefusedError())
         with super().transaction(statement_timeout=statement_timeout) as session:
             yield session
+        if self.dies_after_commit:
+            raise OperationalError("COMMIT", None, ConnectionResetError())
+
+
+def test_a_commit_nobody_heard_of_loses_no_lease(
+    set_terms: SetQuota,
+    engine: Engine,
+    store: LeaseStore,
+    metrics: MetricCatalog,
+    clock: FixedClock,
+    settle: Callable[[], SettlementReport],
+) -> None:
+    set_terms(1000)
+    database = Interrupted(engine, clock, statement_timeout=timedelta(seconds=30))
+    gate = QuotaGate(database, store, metrics=metrics, zone=UTC_ZONE, enforcing=True)
+    database.dies_after_commit = True
+    assert gate.check("user123", "api_calls").reason is Reason.UNREACHABLE
+    assert spent(engine) == (1, 124)
+    database.dies_after_commit = False
+    assert gate.report() == 1
+    clock.advance(timedelta(seconds=31))
+    assert settle() == SettlementReport(1, 0, 0)
+    assert spent(engine) == (1, 0)
 
 
 def test_when_nothing_can_be_asked_the_quota_says_what_happens(

@@ -50,6 +50,7 @@ def take_units(
     *,
     news: LeaseNews,
     spender_id: UUID | None,
+    lease_id: UUID | None = None,
     metrics: MetricCatalog,
     zone: ZoneInfo,
     enforcing: bool,
@@ -57,7 +58,8 @@ def take_units(
 ) -> Taken:
     """Decide one check and grant its units at once, or not at all.
 
-    Shape: a `spender_id` asks for a lease to go on with. A metric that is not summed is compared, never spent.
+    Shape: a `spender_id` asks for a lease to go on with; a new one is called `lease_id`, so that a caller who does not
+    hear of its commit can still say that nothing was spent of it. A metric that is not summed is compared, never spent.
     Locks: the user's quota.
     """
     one = lock_open_period(session, user_id, metric_type, metrics=metrics, zone=zone, enforcing=enforcing, now=now)
@@ -75,7 +77,7 @@ def take_units(
         use = use.with_ledger(grant(use.ledger, units), held=use.held)
         if spender_id is not None:
             size = compute_lease(use.available) if is_bounded else LEASE_MAX
-            lease = _join_or_open(session, one, settled.leases, size, spender_id, now)
+            lease = _join_or_open(session, one, settled.leases, size, spender_id, lease_id or uuid4(), now)
             if lease is not None and lease.is_new:
                 use = use.with_ledger(use.ledger, held=use.held + lease.units)
     write_ledger(session, one, use, enforcing=enforcing, now=now)
@@ -84,7 +86,13 @@ def take_units(
 
 
 def _join_or_open(
-    session: Session, one: QuotaPeriod, leases: Sequence[OpenLease], size: int, spender_id: UUID, now: datetime
+    session: Session,
+    one: QuotaPeriod,
+    leases: Sequence[OpenLease],
+    size: int,
+    spender_id: UUID,
+    lease_id: UUID,
+    now: datetime,
 ) -> Lease | None:
     for known in reversed(leases):
         is_alive = known.missing_since is None and known.expires_at > now
@@ -92,7 +100,7 @@ def _join_or_open(
             return Lease(known.id, known.units, known.expires_at, is_new=False)
     if size == 0:
         return None
-    lease = Lease(uuid4(), size, min(now + LEASE_LASTS, one.period.end), is_new=True)
+    lease = Lease(lease_id, size, min(now + LEASE_LASTS, one.period.end), is_new=True)
     queries.insert_lease(session, lease.id, one.id, size, now=now, expires_at=lease.expires_at)
     queries.add_spender(session, lease.id, spender_id)
     return lease
