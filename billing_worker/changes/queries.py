@@ -15,10 +15,10 @@ from billing_worker.kernel.errors import NotFoundError
 OPEN = (IntentStatus.PENDING, IntentStatus.CALLING, IntentStatus.PARKED)
 
 
-def list_ended(session: Session, change: Change) -> list[tuple[UUID, IntentStatus]]:
+def list_ended(session: Session, change: Change) -> Sequence[Intent]:
     """Return the ended changes of the same operation about the same thing, oldest first."""
-    rows = session.execute(
-        select(Intent.id, Intent.status)
+    return session.scalars(
+        select(Intent)
         .where(
             Intent.account_id == change.account_id,
             Intent.parent_key == change.parent_key,
@@ -26,8 +26,7 @@ def list_ended(session: Session, change: Change) -> list[tuple[UUID, IntentStatu
             Intent.status.in_(ENDED),
         )
         .order_by(Intent.created_at, Intent.id)
-    )
-    return [(intent_id, status) for intent_id, status in rows]
+    ).all()
 
 
 def is_under_way(session: Session, change: Change) -> bool:

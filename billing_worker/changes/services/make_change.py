@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from billing_worker.changes.change import Change, Changed, ChangeDeclined, ChangeRefused, ChangeUnsettled, StripeAway
 from billing_worker.changes.door import ChangeDoor
@@ -18,9 +20,12 @@ from billing_worker.kernel.errors import NotFoundError, RetryableError, Terminal
 from billing_worker.stripe_gateway.operations import Operation, operation_named
 
 
-def make_change(door: ChangeDoor, change: Change) -> Changed:
+def make_change(
+    door: ChangeDoor, change: Change, *, guard: Callable[[Session], None] = lambda _session: None
+) -> Changed:
     """Make a change at Stripe and return what Stripe answered, as soon as the mirror has it.
 
+    Shape: `guard` refuses by raising what rows forbid; it sees them in the transaction that stores the intent.
     Phases: intent stored, commit; call; outcome and snapshot stored, commit; the snapshot's lane drained. Whoever dies
     in between leaves an intent that the rescue, or the same command again, brings to its end.
     Raises: ChangeRefused, ChangeDeclined, NotFoundError (nothing was changed); StripeAway (nothing was changed, repeat
@@ -28,9 +33,12 @@ def make_change(door: ChangeDoor, change: Change) -> Changed:
     """
     operation = operation_named(change.operation)
     if door.is_dry_run:
+        with door.unit_of_work.transaction() as session:
+            guard(session)
         path = operation.path.format(**change.path_ids)
         return Changed(data=change.parameters, would_call=f"{operation.method.upper()} {path}")
     with door.unit_of_work.transaction() as session:
+        guard(session)
         now = door.unit_of_work.now()
         intent_id = store_change(session, change, switches=door.board.read(session), now=now)
     outcome = run_intent(door.unit_of_work, door.gateway, intent_id, board=door.board, sink=door.sink)

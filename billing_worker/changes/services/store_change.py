@@ -25,11 +25,11 @@ def store_change(session: Session, change: Change, *, switches: Switches, now: d
     """
     _check_switches(change, switches)
     ended = list_ended(session, change)
-    for intent_id, status in ended:
-        if status is IntentStatus.PARKED:
+    for intent in ended:
+        if intent.status is IntentStatus.PARKED:
             raise ChangeRefused(
                 f"an earlier {change.operation} about {change.parent_key} could be proved neither way: look at Stripe, "
-                f"then `nself billing intent resolve {intent_id}`"
+                f"then `nself billing intent resolve {intent.id}`"
             )
     key = f"change:{change.operation}:{change.parent_key}:{len(ended) + 1}"
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,6 +25,8 @@ from billing_worker.changes.services.import_object import import_object
 from billing_worker.changes.services.make_change import make_change
 from billing_worker.changes.services.resolve_intent import resolve_intent
 from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.customers.errors import UserTakenError
+from billing_worker.domains.customers.services.create_customer import create_customer
 from billing_worker.effects.intents import IntentBusyError, IntentStatus
 from billing_worker.effects.services.begin_intent import begin_intent
 from billing_worker.effects.services.create_intent import create_intent
@@ -261,3 +265,27 @@ def test_what_is_only_at_stripe_is_compared_and_imported(door: ChangeDoor, sandb
     assert list(compare_object(door.unit_of_work, door.gateway, "customer", customer).differences) == ["description"]
     with pytest.raises(NotFoundError, match="Stripe has no customer"):
         import_object(door, "customer", "cus_no")
+
+
+def test_two_operators_who_create_a_customer_for_one_user_at_once_make_one(
+    door: ChangeDoor, sandbox: Sandbox, session: Session
+) -> None:
+    barrier = threading.Barrier(4)
+    before = len(sandbox.listed("customers"))
+
+    def create() -> str:
+        barrier.wait()
+        try:
+            made = create_customer(door, fields={"email": "a@example.com"}, user_id="ann", created_by="op")
+        except (IntentBusyError, UserTakenError) as error:
+            return type(error).__name__
+        return str(made.stripe_id)
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = {future.result() for future in [pool.submit(create) for _ in range(4)]}
+    [(customer,)] = rows(session, "SELECT customer_id FROM billing_customer_users")
+    assert ends - {"IntentBusyError", "UserTakenError"} == {customer}
+    assert len(sandbox.listed("customers")) == before + 1
+    assert rows(session, STANDING) == [("customers.create", "succeeded", 1)]
+    with pytest.raises(UserTakenError, match=customer):
+        create_customer(door, fields={"email": "b@example.com"}, user_id="ann", created_by="op")
