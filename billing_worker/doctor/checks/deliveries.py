@@ -25,6 +25,7 @@ CERTIFIED_EVERY = timedelta(hours=3)
 
 REFUSALS_LOOKED_BACK = timedelta(hours=1)
 FORGED = frozenset({"no_signature", "malformed_header", "timestamp_outside_tolerance", "no_matching_signature"})
+RECEIVER_LOG = "receiver.log"
 LOG_LINES = 100_000
 
 REACH = (
@@ -77,6 +78,8 @@ def judge_certificates(subject: Subject) -> Judgement:
 
 def judge_signatures(subject: Subject) -> Judgement:
     """Count refused signatures in the receiver's log on this machine; `now` is wall time, as the log's is."""
+    if not (subject.settings.nself_home / "logs" / RECEIVER_LOG).exists():
+        return fine("the receiver keeps no log on this machine")
     since = datetime.now(UTC) - REFUSALS_LOOKED_BACK
     lines = read_logs(
         {"NSELF_HOME": str(subject.settings.nself_home)},

@@ -49,5 +49,8 @@ def command(invocation: Invocation, context: click.Context, last: int, *, as_jso
         ]
     show_rows(rows, as_json=as_json, empty="every stored event was applied, ignored or still waits its turn")
     if rows:
-        say("after mending the cause: `nself billing webhook replay EVENT`, or `replay --status failed --since 24h`")
+        say(
+            "after mending the cause: `nself billing webhook replay EVENT`, or `replay --status failed --since 24h`; "
+            "what will never apply: `nself billing webhook discard EVENT --reason …`"
+        )
         context.exit(EXIT_DIFFERENCES)
