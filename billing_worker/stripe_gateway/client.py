@@ -86,7 +86,7 @@ class StripeGateway:
             self._cache = ReadCache(redis, settings.stripe_cache_ttl)
         self._priority = Priority.INTERACTIVE
         one_call = timedelta(seconds=CONNECT_TIMEOUT_SECONDS) + 2 * settings.api_timeout
-        patience = timedelta(seconds=max(PATIENCE_SECONDS.values()))
+        patience = timedelta(seconds=max(PATIENCE_SECONDS[Priority.INTERACTIVE], PATIENCE_SECONDS[Priority.PAYMENTS]))
         self.longest_call = CHANGE_PATIENCE + patience + one_call
         """A changing call ends within this time: room in the budget, repetitions, connect, send, two waits to read."""
 

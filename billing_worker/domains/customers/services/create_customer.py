@@ -43,6 +43,5 @@ def _require_no_customer(session: Session, change: Change, user_id: str) -> None
     made = [intent.stripe_id for intent in list_ended(session, change) if intent.status is IntentStatus.SUCCEEDED]
     for customer_id in [*([link.customer_id] if link else []), *made]:
         if customer_id is not None and not is_deleted(session, customer_id):
-            raise UserTakenError(
-                f"user {user_id} is {customer_id} already: `nself billing customer show {customer_id}`"
-            )
+            show = f"nself billing customer show {customer_id}"
+            raise UserTakenError(f"user {user_id} is {customer_id} already: `{show}`")
