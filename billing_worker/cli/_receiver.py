@@ -52,6 +52,7 @@ class EnvFileKeyring:
             raise RefusedError(f"{NAME} is set in the environment, which wins over the env file: move it into the file")
         env_file.set_values(self.environ, {NAME: ",".join(secrets)})
 
-    def is_accepted(self, secret: str) -> bool:
+    def why_refused(self, secret: str) -> str:
         """Ask the running receiver."""
-        return bool(probe_receiver.probe_receiver(self.url, secret, livemode=self.livemode).is_good)
+        found = probe_receiver.probe_receiver(self.url, secret, livemode=self.livemode)
+        return "" if found.is_good else str(found.cause)

@@ -21,8 +21,8 @@ class Keyring(Protocol):
         """Write the secrets that the receiver takes up at its next start."""
         ...
 
-    def is_accepted(self, secret: str) -> bool:
-        """Say whether the running receiver verifies what this secret signs."""
+    def why_refused(self, secret: str) -> str:
+        """Return the cause for which the running receiver refuses what this secret signs, '' when it does not."""
         ...
 
 

@@ -22,6 +22,9 @@ from billing_worker.inbox.secrets import fingerprint_of
 from billing_worker.kernel.errors import RefusedError
 from billing_worker.stripe_gateway.client import StripeGateway
 
+ADDRESS_REFUSED = "address_not_allowed"
+"""The probe did not come as far as the signature."""
+
 
 def rotate_secret(
     unit_of_work: UnitOfWork,
@@ -101,8 +104,14 @@ def _watch(
 ) -> str:
     """Return what the rotation still waits for."""
     new_secret = new_secret_of(keyring, rotation)
-    if not keyring.is_accepted(new_secret):
-        return "the receiver does not accept the new secret yet: nself restart billing"
+    refused = keyring.why_refused(new_secret)
+    if refused == ADDRESS_REFUSED and not skip_watch:
+        return (
+            "the allow-list keeps this machine's probe out, so nothing proves that the receiver has the new secret: "
+            "nself restart billing, then add --skip-watch"
+        )
+    if refused not in {"", ADDRESS_REFUSED}:
+        return f"the receiver does not accept the new secret yet ({refused}): nself restart billing"
     if rotation.new_endpoint_id:
         enable_second_endpoint(gateway, rotation)
     if skip_watch:
