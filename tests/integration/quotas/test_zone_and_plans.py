@@ -155,6 +155,8 @@ def test_the_zone_stays_once_days_were_cut_in_it(unit_of_work: UnitOfWork, engin
     check(UTC_ZONE)
     with pytest.raises(OtherZoneError, match="nself env set BILLING_TIMEZONE=UTC"):
         check(KOLKATA)
+    with pytest.raises(OtherZoneError):
+        set_terms(10, zone=KOLKATA)
 
 
 def test_each_threshold_is_told_once_a_period(set_terms: SetQuota, use: Use, engine: Engine, clock: FixedClock) -> None:

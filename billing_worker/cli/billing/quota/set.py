@@ -21,13 +21,13 @@ from billing_worker.kernel.periods import PeriodKind
 
 if TYPE_CHECKING:
     from billing_worker.audit import rules as audit_rules
-    from billing_worker.domains.quotas.services import check_zone, find_billing_anchor, set_plan_quota, set_quota
+    from billing_worker.domains.quotas.services import find_billing_anchor, set_plan_quota, set_quota
     from billing_worker.domains.usage.services import load_metrics
 else:
     audit_rules = lazy_module("billing_worker.audit.rules")
-    check_zone, find_billing_anchor, set_plan_quota, set_quota = (
+    find_billing_anchor, set_plan_quota, set_quota = (
         lazy_module(f"billing_worker.domains.quotas.services.{name}")
-        for name in ("check_zone", "find_billing_anchor", "set_plan_quota", "set_quota")
+        for name in ("find_billing_anchor", "set_plan_quota", "set_quota")
     )
     load_metrics = lazy_module("billing_worker.domains.usage.services.load_metrics")
 
@@ -59,7 +59,6 @@ def command(invocation: Invocation, context: click.Context, /, *, as_json: bool,
     with open_unit_of_work(invocation) as unit_of_work, audited(unit_of_work, context):
         now = unit_of_work.now()
         with unit_of_work.transaction() as session:
-            check_zone.check_zone(session, zone)
             if price:
                 users = set_plan_quota.set_plan_quota(
                     session, price, terms, set_by=by, metrics=metrics, zone=zone, enforcing=enforcing, now=now

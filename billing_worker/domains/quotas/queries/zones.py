@@ -11,19 +11,26 @@ def adopt_zone(session: Session, name: str) -> str:
 
     Shape: an installation that is not bound to its account yet keeps none, so any zone is right.
     """
-    kept = session.execute(text("SELECT billing_timezone FROM billing.billing_installation WHERE id = 1")).one_or_none()
+    read = text("SELECT billing_timezone FROM billing.billing_installation WHERE id = 1")
+    kept = session.execute(read).one_or_none()
     if kept is None or kept[0] == name:
         return name
-    if kept[0] is not None:
-        in_use = session.execute(
-            text(
-                "SELECT EXISTS (SELECT 1 FROM billing.billing_usage_batches) "
-                "OR EXISTS (SELECT 1 FROM billing.billing_quota_periods)"
-            )
-        ).scalar_one()
-        if in_use:
-            return str(kept[0])
+    if kept[0] is not None and _is_in_use(session):
+        return str(kept[0])
+    # another process may be as quick: the second one finds no row of that kind any more, and reads what the first kept
     session.execute(
-        text("UPDATE billing.billing_installation SET billing_timezone = :name WHERE id = 1"), {"name": name}
+        text(
+            "UPDATE billing.billing_installation SET billing_timezone = :name "
+            "WHERE id = 1 AND billing_timezone IS NOT DISTINCT FROM :before"
+        ),
+        {"name": name, "before": kept[0]},
     )
-    return name
+    return str(session.execute(read).scalar_one())
+
+
+def _is_in_use(session: Session) -> bool:
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM billing.billing_usage_batches) "
+        "OR EXISTS (SELECT 1 FROM billing.billing_quota_periods)"
+    )
+    return bool(session.execute(statement).scalar_one())

@@ -10,6 +10,7 @@ import structlog
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.quotas.queries import periods as queries
 from billing_worker.domains.quotas.services.advance_periods import advance_periods
+from billing_worker.domains.quotas.services.check_zone import check_zone
 from billing_worker.domains.usage.rules import MetricCatalog
 
 PERIODS_PER_ROUND = 200
@@ -45,6 +46,7 @@ def reset_due_quotas(
     while True:
         now = unit_of_work.now()
         with unit_of_work.transaction() as session:
+            check_zone(session, zone)
             due = queries.claim_due_periods(session, now=now, limit=periods_per_round)
             report = advance_periods(
                 session, due, metrics=metrics, zone=zone, enforcing=enforcing, closed_by=closed_by, now=now

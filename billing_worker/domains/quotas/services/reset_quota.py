@@ -12,6 +12,7 @@ from billing_worker.domains.quotas.errors import QuotaNotFoundError
 from billing_worker.domains.quotas.queries import periods as queries
 from billing_worker.domains.quotas.queries.periods import QuotaPeriod
 from billing_worker.domains.quotas.services.advance_periods import advance_periods
+from billing_worker.domains.quotas.services.check_zone import check_zone
 from billing_worker.domains.quotas.services.cut_period import cut_period
 from billing_worker.domains.quotas.services.refresh_periods import refresh_periods
 from billing_worker.domains.usage.rules import MetricCatalog
@@ -36,8 +37,9 @@ def reset_quota(
 
     Shape: used starts at nothing and a block ends, unless the limit itself is zero; what had rolled over stays.
     Locks: the user's quotas in order.
-    Raises: QuotaNotFoundError.
+    Raises: QuotaNotFoundError, OtherZoneError.
     """
+    check_zone(session, zone)
     quotas = queries.lock_quotas_of_user(session, user_id, metric_type)
     if not quotas:
         raise QuotaNotFoundError(user_id, metric_type)

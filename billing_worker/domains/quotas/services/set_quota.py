@@ -14,6 +14,7 @@ from billing_worker.domains.quotas.queries.periods import QuotaPeriod
 from billing_worker.domains.quotas.rules import PeriodUse, QuotaTerms, check_terms, period_of
 from billing_worker.domains.quotas.services.advance_periods import advance_periods
 from billing_worker.domains.quotas.services.alert_thresholds import alert_thresholds
+from billing_worker.domains.quotas.services.check_zone import check_zone
 from billing_worker.domains.quotas.services.cut_period import cut_period
 from billing_worker.domains.quotas.services.refresh_periods import refresh_periods
 from billing_worker.domains.usage.rules import MetricCatalog
@@ -35,10 +36,11 @@ def set_quota(
     A new limit holds at once, in the period that is open. Another kind of period, or another anchor, cuts: the open
     period ends now and the new one counts from now to its regular end.
     Locks: the quota's row, which guards its periods.
-    Raises: UnknownMetricError, InvalidQuotaError.
+    Raises: UnknownMetricError, InvalidQuotaError, OtherZoneError.
     """
     metrics.get(terms.metric_type)
     check_terms(terms)
+    check_zone(session, zone)
     known = queries.lock_quotas_of_user(session, terms.user_id, terms.metric_type)
     due = [one for one in queries.list_open_periods(session, known) if one.period.end <= now]
     advance_periods(session, due, metrics=metrics, zone=zone, enforcing=enforcing, closed_by=set_by, now=now)

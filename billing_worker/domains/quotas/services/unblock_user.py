@@ -11,6 +11,7 @@ from billing_worker.domains.quotas.errors import QuotaNotFoundError, StillUsedUp
 from billing_worker.domains.quotas.queries import periods as queries
 from billing_worker.domains.quotas.queries.periods import QuotaPeriod
 from billing_worker.domains.quotas.services.advance_periods import advance_periods
+from billing_worker.domains.quotas.services.check_zone import check_zone
 from billing_worker.domains.quotas.services.refresh_periods import refresh_periods
 from billing_worker.domains.usage.rules import MetricCatalog
 
@@ -28,8 +29,9 @@ def unblock_user(
 ) -> list[QuotaPeriod]:
     """Measure a user's quotas anew, reset those whose period is over, and release whoever has units left.
 
-    Raises: QuotaNotFoundError; StillUsedUpError when a limit is really used up: a release would not last.
+    Raises: QuotaNotFoundError, OtherZoneError; StillUsedUpError when a limit is used up: a release would not last.
     """
+    check_zone(session, zone)
     quotas = queries.lock_quotas_of_user(session, user_id, metric_type)
     if not quotas:
         raise QuotaNotFoundError(user_id, metric_type)
