@@ -33,7 +33,13 @@ from billing_worker.stack.redis import redis_command, redis_url, wait_for_redis,
 PORT_ATTEMPTS = 3
 """Another process may take a free port between our choice and the server's bind."""
 STOP_TIMEOUT_SECONDS = 30
-THROWAWAY_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "io_method": "sync"}
+THROWAWAY_OPTIONS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "io_method": "sync",
+    "autovacuum": "off",  # no ordinary role can drop a database that a vacuum is at work in
+}
 
 
 @dataclass(frozen=True, slots=True)
