@@ -25,4 +25,11 @@ def pause(session: Session, subscription: Document) -> None:
     """Pause a subscription: no invoices until somebody resumes it."""
     subscription |= {"status": "paused", "trial_end": min(subscription["trial_end"], session.now)}
     subscription["_trial_notice_at"] = None
+    subscription["status_details"] = {
+        "paused": {
+            "subscription": {"type": "trial_end_without_payment_method"},
+            "transitioned_at": session.now,
+            "type": "subscription",
+        }
+    }
     session.tell("customer.subscription.paused", subscription)

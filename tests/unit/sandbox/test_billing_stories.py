@@ -443,3 +443,35 @@ def test_the_lines_of_a_draft_come_change_and_go(desk: Desk) -> None:
     desk.post(f"{path}/finalize")
     refused = desk.refusal("POST", f"{path}/add_lines", lines=given)
     assert (refused["status"], refused["code"]) == (400, "invoice_not_editable")
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"), [("cancel", "canceled"), ("pause", "paused"), ("create_invoice", "past_due")]
+)
+def test_a_trial_ends_without_a_payment_method_as_its_settings_say(desk: Desk, rule: str, status: str) -> None:
+    clock = desk.clock()
+    customer = desk.post("customers", test_clock=clock)["id"]
+    made = desk.post(
+        "subscriptions",
+        customer=customer,
+        items=[{"price": desk.price(1000)}],
+        trial_period_days=7,
+        trial_settings={"end_behavior": {"missing_payment_method": rule}},
+        payment_behavior="default_incomplete",
+        expand=["pending_setup_intent"],
+    )
+    assert made["pending_setup_intent"]["status"] == "requires_payment_method"
+    desk.advance(clock, FROZEN + 8 * DAY)
+    after = desk.get(f"subscriptions/{made['id']}")
+    assert after["status"] == status
+    paused = (after["status_details"] or {}).get("paused", {})
+    assert paused.get("transitioned_at") == (FROZEN + 7 * DAY if rule == "pause" else None)
+    if rule == "pause":
+        method = desk.post("payment_methods/pm_card_visa/attach", customer=customer)["id"]
+        desk.post(f"customers/{customer}", invoice_settings={"default_payment_method": method})
+        resumed = desk.post(f"subscriptions/{made['id']}/resume", expand=["latest_invoice"])
+        assert (resumed["status"], resumed["status_details"], resumed["latest_invoice"]["amount_paid"]) == (
+            "active",
+            None,
+            1000,
+        )
