@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from billing_worker.http_api.buffered import BufferedIntake, BufferFullError, Re
 from billing_worker.http_api.metrics import ApiMetrics
 from billing_worker.http_api.records import read_request
 
+STATUSES = ("accepted", "duplicate", "buffered", "held", "refused")
 ACCEPTED: Mapping[str, object] = {"status": "accepted", "code": 200}
 BUFFERED: Mapping[str, object] = {"status": "buffered", "code": 202}
 DUPLICATE: Mapping[str, object] = {"status": "duplicate", "code": 200}
@@ -58,16 +60,14 @@ class UsageEndpoints:
             keyless=self.keyless,
         )
         results = self._record(read, UsageCall(read.records, f"http:{g.caller}"))
-        self._count(results)
+        told = Counter(str(result["status"]) for result in results)
+        for status, number in told.items():
+            self.metrics.records.labels(status).inc(number)
         if is_single:
             [result] = results
             return answer(int(str(result["code"])), result)
-        counts = {
-            status: sum(1 for result in results if result["status"] == status)
-            for status in ("accepted", "duplicate", "buffered", "held", "refused")
-        }
-        status = 207 if counts["refused"] else 202 if counts["buffered"] else 200
-        return answer(status, counts | {"results": results})
+        code = 207 if told["refused"] else 202 if told["buffered"] else 200
+        return answer(code, {**{status: told[status] for status in STATUSES}, "results": results})
 
     def _record(self, read: ReadRecords, call: UsageCall) -> list[Mapping[str, object]]:
         if not read.records:
@@ -92,10 +92,6 @@ class UsageEndpoints:
         except NotStoredError as error:
             self.metrics.records.labels("postponed").inc(len(call.records))
             raise unavailable(error.reason, f"{error}: send the same records again under the same keys") from error
-
-    def _count(self, results: Sequence[Mapping[str, object]]) -> None:
-        for status in {str(result["status"]) for result in results}:
-            self.metrics.records.labels(status).inc(sum(1 for result in results if result["status"] == status))
 
 
 def _results(read: ReadRecords, outcome: RecordOutcome | Sequence[RefusedRecord] | None) -> list[Mapping[str, object]]:
