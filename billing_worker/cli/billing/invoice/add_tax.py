@@ -10,12 +10,12 @@ from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli.billing.invoice._changing import changing_command
 
 if TYPE_CHECKING:
-    from billing_worker.domains.invoices.services import update_invoice
+    from billing_worker.domains.invoices.services import add_tax_rate
 else:
-    update_invoice = lazy_module("billing_worker.domains.invoices.services.update_invoice")
+    add_tax_rate = lazy_module("billing_worker.domains.invoices.services.add_tax_rate")
 
 command = changing_command(
-    lambda door, invoice_id, values: update_invoice.add_tax_rate(door, invoice_id, values["tax_rate_id"]),
+    lambda door, invoice_id, values: add_tax_rate.add_tax_rate(door, invoice_id, values["tax_rate_id"]),
     click.option("--tax-rate", "tax_rate_id", required=True, metavar="TXR", help="Which one; see `tax list-rates`."),
     text="Apply a tax rate to a draft invoice.",
     more="It counts for every line without rates of its own, beside the rates that the draft has.",

@@ -15,12 +15,12 @@ from billing_worker.cli.billing.invoice._facts import invoice_facts, line_rows
 
 if TYPE_CHECKING:
     from billing_worker.domains.invoices import lines
-    from billing_worker.domains.invoices.services import find_invoice
+    from billing_worker.domains.invoices.services import find_newest_invoice
     from billing_worker.mirror import objects
 else:
     objects = lazy_module("billing_worker.mirror.objects")
     lines = lazy_module("billing_worker.domains.invoices.lines")
-    find_invoice = lazy_module("billing_worker.domains.invoices.services.find_invoice")
+    find_newest_invoice = lazy_module("billing_worker.domains.invoices.services.find_newest_invoice")
 
 
 @click.command()
@@ -47,7 +47,7 @@ def command(
     if (invoice_id is None) == (user is None):
         raise click.UsageError("name one invoice or a user: `invoice show in_123` or `invoice show --user user123`")
     with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-        wanted = invoice_id or find_invoice.find_newest_invoice(session, str(user))
+        wanted = invoice_id or find_newest_invoice.find_newest_invoice(session, str(user))
         found = objects.get_object(session, "invoice", wanted)
     parts: dict[str, list[dict[str, object]]] = {}
     if show_lines or verbose or show_overage:

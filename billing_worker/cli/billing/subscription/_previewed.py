@@ -18,6 +18,7 @@ from billing_worker.cli.billing.subscription._facts import line_rows, preview_fa
 
 if TYPE_CHECKING:
     from billing_worker.domains.subscriptions.services import preview_change
+    from billing_worker.domains.subscriptions.services.preview_change import ChangePreview
 else:
     preview_change = lazy_module("billing_worker.domains.subscriptions.services.preview_change")
 
@@ -58,23 +59,27 @@ def preview_command(summary: str, more: str, *, shows_lines: bool) -> click.Comm
         )
         with open_subject(invocation) as subject:
             found = preview_change.preview_change(subject.gateway, subscription_id, amendment)
-        if shows_lines:
-            facts = preview_facts(found.after)
-            rows = line_rows(found.after.lines)
-            show_facts(facts if as_json else {**facts, "lines": len(rows)}, as_json=as_json)
-            if not as_json:
-                show_rows(rows, as_json=False)
-            return
-        facts = {
-            "subscription": subscription_id,
-            "currency": found.after.currency,
-            "next_invoice_before_minor": found.before.amount_due_minor,
-            "next_invoice_after_minor": found.after.amount_due_minor,
-            "difference_minor": found.difference_minor,
-            "of_which_proration_minor": found.after.proration_minor - found.before.proration_minor,
-            "proration_behavior": amendment.proration_behavior,
-            "due_at": found.after.due_at,
-        }
-        show_facts(facts, as_json=as_json)
+        (_show_lines if shows_lines else _show_difference)(found, subscription_id, as_json=as_json)
 
     return command
+
+
+def _show_lines(found: ChangePreview, _subscription_id: str, *, as_json: bool) -> None:
+    facts = preview_facts(found.after)
+    rows = line_rows(found.after.lines)
+    show_facts(facts if as_json else {**facts, "lines": len(rows)}, as_json=as_json)
+    if not as_json:
+        show_rows(rows, as_json=False)
+
+
+def _show_difference(found: ChangePreview, subscription_id: str, *, as_json: bool) -> None:
+    facts = {
+        "subscription": subscription_id,
+        "currency": found.after.currency,
+        "next_invoice_before_minor": found.before.amount_due_minor,
+        "next_invoice_after_minor": found.after.amount_due_minor,
+        "difference_minor": found.difference_minor,
+        "of_which_proration_minor": found.after.proration_minor - found.before.proration_minor,
+        "due_at": found.after.due_at,
+    }
+    show_facts(facts, as_json=as_json)

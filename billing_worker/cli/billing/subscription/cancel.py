@@ -51,12 +51,14 @@ def command(
         raise click.UsageError("--undo takes back a cancellation that has not happened yet: give it alone")
     when = "Keep" if undo else ("Cancel now:" if immediate else "Cancel at the end of its period:")
     with open_door(invocation, context, question=f"{when} {subscription_id}?", reason=reason) as door:
-        if undo:
-            changed = cancel_subscription.keep_subscription(door, subscription_id)
-        else:
-            changed = cancel_subscription.cancel_subscription(
-                door, subscription_id, immediately=immediate, invoice_now=invoice_now, prorate=prorate
-            )
+        changed = cancel_subscription.cancel_subscription(
+            door,
+            subscription_id,
+            immediately=immediate,
+            invoice_now=invoice_now,
+            prorate=prorate,
+            takes_back=undo,
+        )
     end_with_outcome(context, changed, None, as_json=as_json)
     if not undo and not immediate and not changed.is_planned:
         say("it goes on until `current_period_end`; --immediate ends it now, --undo keeps it")

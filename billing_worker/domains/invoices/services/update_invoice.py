@@ -24,21 +24,3 @@ def update_invoice(door: ChangeDoor, invoice_id: str, fields: Mapping[str, Any])
     check_draft(invoice, wish="other terms")
     change = Change("invoices.update", wanted, object_id=invoice_id, customer_id=invoice.get("customer"))
     return make_change(door, change)
-
-
-def add_tax_rate(door: ChangeDoor, invoice_id: str, tax_rate_id: str) -> Changed:
-    """Apply one more tax rate to every line of a draft that has no rates of its own.
-
-    Raises: like update_invoice.
-    """
-    invoice = door.gateway.retrieve("invoice", invoice_id).data
-    check_draft(invoice, wish="tax rates")
-    known = [rate["id"] if isinstance(rate, Mapping) else rate for rate in invoice.get("default_tax_rates") or []]
-    rates = known if tax_rate_id in known else [*known, tax_rate_id]
-    change = Change(
-        "invoices.update",
-        {"default_tax_rates": rates},
-        object_id=invoice_id,
-        customer_id=invoice.get("customer"),
-    )
-    return make_change(door, change)

@@ -16,17 +16,18 @@ def cancel_subscription(
     immediately: bool = False,
     invoice_now: bool = False,
     prorate: bool = False,
+    takes_back: bool = False,
 ) -> Changed:
     """Cancel a subscription: it ends with its period, or at once.
 
     Shape: `invoice_now` bills what was used and not billed yet, `prorate` credits what was paid and not used; both only
-    at once.
+    at once. `takes_back` undoes a cancellation at the period's end.
     Raises: RefusedError for one that has ended; what make_change raises.
     """
     if not immediately:
         if invoice_now or prorate:
             raise RefusedError("--invoice-now and --prorate settle a period that is cut short: add --immediate")
-        return _end_with_period(door, subscription_id, ends=True)
+        return _end_with_period(door, subscription_id, ends=not takes_back)
     current = door.gateway.retrieve("subscription", subscription_id).data
     check_open(current)
     body = {"invoice_now": invoice_now or None, "prorate": prorate or None}
@@ -34,14 +35,6 @@ def cancel_subscription(
         door,
         Change("subscriptions.cancel", body, object_id=subscription_id, customer_id=current.get("customer")),
     )
-
-
-def keep_subscription(door: ChangeDoor, subscription_id: str) -> Changed:
-    """Take back a cancellation at the period's end.
-
-    Raises: RefusedError for one that has ended or does not end; what make_change raises.
-    """
-    return _end_with_period(door, subscription_id, ends=False)
 
 
 def _end_with_period(door: ChangeDoor, subscription_id: str, *, ends: bool) -> Changed:
