@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from billing_worker.doctor.endpoints import list_endpoints
 from billing_worker.doctor.findings import Check, Judgement, Subject, degraded, failed, fine
 from billing_worker.doctor.queries import find_installation, read_effects
+from billing_worker.doctor.services.read_stripe_figures import read_stripe_figures
 from billing_worker.doctor.states import Component
 from billing_worker.kernel.errors import RetryableError, TerminalError
 from billing_worker.stripe_gateway.errors import StripeKeyRejected
 
 NETWORK = ("curl -I https://api.stripe.com", "nself env get HTTPS_PROXY", "nself env get STRIPE_API_BASE")
+TOO_MANY = "429"
 KEY = ("nself env get STRIPE_MODE", "nself env set STRIPE_SECRET_KEY=-", "nself restart billing")
 
 
@@ -56,11 +60,30 @@ def judge_intents(subject: Subject) -> Judgement:
     if not figures.intents_parked:
         return fine(evidence)
     cause = "whether these calls happened at Stripe could be proved neither way; they are not repeated by themselves"
-    return degraded(evidence, cause=cause, commands=("nself billing errors --last 7d",))
+    return degraded(evidence, cause=cause, commands=("nself billing intent list",))
+
+
+def judge_traffic(subject: Subject) -> Judgement:
+    """Look at the last hour's calls: refused for their number, held back, or stopped by an open circuit."""
+    shared = read_stripe_figures(subject.settings, datetime.now(UTC))
+    if shared is None:
+        return fine("not counted: Redis is away; each process then takes a tenth of the call budget")
+    figures = shared.figures
+    too_many = figures.statuses[TOO_MANY]
+    evidence = f"{figures.total} calls in the last hour, {too_many} refused with 429, {figures.waits} waited for room"
+    if shared.circuits:
+        cause = f"Stripe does not answer {', '.join(shared.circuits)}: they call again by themselves"
+        return degraded(evidence, cause=cause, commands=("nself billing stripe test-connection",))
+    if too_many:
+        cause = "others use this Stripe account too, or its limit is lower than STRIPE_RATE_LIMIT says"
+        commands = ("nself billing metrics requests --last 1h", "nself env set STRIPE_RATE_LIMIT_BUFFER=0.5")
+        return degraded(evidence, cause=cause, commands=commands)
+    return fine(evidence)
 
 
 CHECKS = (
     Check("account", Component.STRIPE, judge_account),
     Check("endpoint", Component.STRIPE, judge_endpoint, needs_database=False),
     Check("intents", Component.STRIPE, judge_intents),
+    Check("traffic", Component.STRIPE, judge_traffic, needs_database=False),
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis import Redis
 from sqlalchemy import Engine, text
 
 from billing_worker.database.engine import build_engine
@@ -17,6 +18,11 @@ from billing_worker.doctor.services.examine import examine
 from billing_worker.doctor.states import Component, Verdict
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.runtime.settings import Settings
+from billing_worker.stripe_gateway.breaker import CircuitState
+from billing_worker.stripe_gateway.errors import RateLimited
+from billing_worker.stripe_gateway.figures import FigureKeeper
+from billing_worker.stripe_gateway.priority import Priority
+from billing_worker.stripe_gateway.transport import Exchange, Request
 from tests.support.deliveries import store
 from tests.support.stripe_sandbox import Sandbox, gateway_to, run_sandbox
 
@@ -271,8 +277,28 @@ def test_stripe_that_is_away_fails_once_and_is_no_trouble_of_ours(
 ) -> None:
     away = Subject(settings, unit_of_work, gateway_to(Sandbox("http://127.0.0.1:1"), settings, stripe_max_retries=0))
     verdicts = {name: finding.verdict for name, finding in look(away, Component.STRIPE).items()}
-    assert verdicts == {"account": Verdict.FAILED, "endpoint": Verdict.DEGRADED, "intents": Verdict.OK}
+    assert verdicts == {
+        "account": Verdict.FAILED,
+        "endpoint": Verdict.DEGRADED,
+        "intents": Verdict.OK,
+        "traffic": Verdict.OK,
+    }
     assert {finding.component for finding in examine(subject)} == set(Component)
+
+
+def test_calls_that_were_too_many_and_open_circuits_are_found(subject: Subject, redis: Redis) -> None:
+    assert look(subject, Component.STRIPE)["traffic"].verdict is Verdict.OK
+    keeper = FigureKeeper(redis)
+    request = Request("customers.list", "get", "/v1/customers")
+    exchange = Exchange(RateLimited("too many"), 429, None, 1.0)
+    keeper.count(request, exchange, priority=Priority.PAYMENTS, has_waited=True, at=datetime.now(UTC))
+    too_many = look(subject, Component.STRIPE)["traffic"]
+    assert (too_many.verdict, too_many.evidence) == (
+        Verdict.DEGRADED,
+        "1 calls in the last hour, 1 refused with 429, 1 waited for room",
+    )
+    keeper.tell_circuit(CircuitState.OPEN, 10)
+    assert "Stripe does not answer" in look(subject, Component.STRIPE)["traffic"].cause
 
 
 def test_a_missing_key_is_told_before_stripe_is_asked(subject: Subject) -> None:
@@ -317,7 +343,7 @@ def test_a_database_that_is_away_fails_its_checks_after_one_attempt(subject: Sub
     assert (Component.REDIS, "ping") in well
     dead = [each for each in findings if each.cause == "PostgreSQL does not answer"]
     without = {("redis", "ping"), ("workers", "queues"), ("webhooks", "signatures"), ("quotas", "enforcement")}
-    without.add(("stripe", "endpoint"))
+    without |= {("stripe", "endpoint"), ("stripe", "traffic")}
     assert {(each.component, each.check) for each in findings if each not in dead} == without
 
 
