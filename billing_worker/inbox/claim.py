@@ -37,7 +37,7 @@ class LaneState:
 
     Shape: no queue position up to `taken_through` is left, and none can appear. `next_through` is the same promise once
     every transaction that ran when it was noted has ended: `is_settled` says that they have, `is_free` that a new one
-    can be noted.
+    can be noted; `has_held` that events wait outside of the queue.
     """
 
     batch_size: int
@@ -47,6 +47,7 @@ class LaneState:
     next_through: int
     is_settled: bool
     is_free: bool
+    has_held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ _READ_LANE = text(
     SELECT batch_size, batch_row_ids, crashes, taken_through, coalesce(next_through, 0),
            coalesce(next_xid < pg_snapshot_xmin(seen.snapshot), false),
            -- a number still to come was written by another cluster, before a restore: it means nothing here
-           coalesce(next_xid < pg_snapshot_xmin(seen.snapshot) OR next_xid >= pg_snapshot_xmax(seen.snapshot), true)
+           coalesce(next_xid < pg_snapshot_xmin(seen.snapshot) OR next_xid >= pg_snapshot_xmax(seen.snapshot), true),
+           EXISTS (SELECT 1 FROM billing.billing_held_objects held WHERE held.lane = :lane)
     FROM billing.billing_lanes, (SELECT pg_current_snapshot() AS snapshot) seen WHERE lane = :lane
     """
 )
@@ -98,6 +100,7 @@ _CLAIM = text(
 
 _NOTE = text(
     """
+    SET LOCAL synchronous_commit = off;
     UPDATE billing.billing_lanes
     SET batch_row_ids = CAST(:ids AS bigint[]), batch_started_at = :now, crashes = :crashes,
         next_through = CASE WHEN :renew THEN :through ELSE next_through END,
@@ -118,8 +121,8 @@ _CLOSE = text(
 
 def read_lane(session: Session, lane: int) -> LaneState:
     """Read what is recorded of a lane; call it with the lane's lock held, in a statement before the claim's."""
-    size, unfinished, crashes, taken, following, settled, free = session.execute(_READ_LANE, {"lane": lane}).one()
-    return LaneState(size, tuple(unfinished or ()), crashes, taken, following, settled, free)
+    size, unfinished, *others = session.execute(_READ_LANE, {"lane": lane}).one()
+    return LaneState(size, tuple(unfinished or ()), *others)
 
 
 def claim_events(session: Session, lane: int, *, after: int, size: int, now: datetime) -> Claim:
@@ -144,7 +147,7 @@ def claim_events(session: Session, lane: int, *, after: int, size: int, now: dat
 
 
 def settled_through(state: LaneState, claim: Claim, *, size: int) -> int:
-    """Say up to which position nothing can be left or appear, once the claim is committed (ADR 0006)."""
+    """Say up to which position nothing can be left or appear, once the claim is committed (ADR 0010)."""
     if not state.is_settled:
         return 0
     return state.next_through if claim.positions < size else min(state.next_through, claim.last_position)
@@ -159,7 +162,6 @@ def record_batch(
     with this transaction's number, which is younger than that of everybody who had taken a position up to it.
     """
     with engine.begin() as connection:
-        connection.execute(text("SET LOCAL synchronous_commit = off"))
         connection.execute(
             _NOTE,
             {

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
-from billing_worker.inbox.claim import ClaimedEvent, close_batch
+from billing_worker.inbox.claim import ClaimedEvent, LaneState, close_batch
 from billing_worker.inbox.finish import MAX_ATTEMPTS, Ending, finish_events, park_for_backoff, unpark
 from billing_worker.inbox.states import EventStatus
 
@@ -17,6 +17,19 @@ MAX_CRASHES = 3
 """An event alone in three crashes of its worker is the cause of them."""
 
 _log = structlog.get_logger(__name__)
+
+
+def size_after(state: LaneState, batch_size: int) -> int:
+    """Halve after a crash, else go on with the size the last batch left."""
+    if state.unfinished:
+        return max(1, len(state.unfinished) // 2)
+    return min(state.batch_size or batch_size, batch_size)
+
+
+def count_crashes(state: LaneState, claimed: Sequence[ClaimedEvent]) -> int:
+    """Count the crashes of an event that is alone in its batch, this attempt's predecessors included."""
+    alone = len(claimed) == 1 and state.unfinished == (claimed[0].row_id,)
+    return state.crashes + 1 if alone else 0
 
 
 def give_up_batch(unit_of_work: UnitOfWork, lane: int, claimed: Sequence[ClaimedEvent], error: Exception) -> None:

@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 # The trigger fires after the events are written, so a transaction has its number before it takes a position: that is
-# what lets a lane know that no position below its mark can still appear (ADR 0006).
+# what lets a lane know that no position below its mark can still appear (ADR 0010).
 UPGRADE = """
 CREATE TABLE billing.billing_webhook_queue (
     lane         smallint NOT NULL CHECK (lane BETWEEN 0 AND 63),

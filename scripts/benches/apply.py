@@ -23,6 +23,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from billing_worker.database.plans import look_up_by_index
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.batch import apply_batch
 from billing_worker.inbox.claim import claim_events
@@ -66,6 +67,7 @@ def one_by_one(unit_of_work: UnitOfWork, limit: int) -> None:
     for lane in range(LANE_COUNT):
         while done < limit:
             with unit_of_work.transaction() as session:
+                look_up_by_index(session)  # the baseline gets the plans that ours has
                 now = unit_of_work.now()
                 claimed = claim_events(session, lane, after=0, size=1, now=now).events
                 if not claimed:

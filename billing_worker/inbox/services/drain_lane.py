@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from billing_worker.database.locks import LockClass, try_lock
+from billing_worker.database.plans import look_up_by_index
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.batch import BatchReport, apply_batch
 from billing_worker.inbox.claim import (
     Claim,
-    ClaimedEvent,
     LaneState,
     claim_events,
     close_batch,
@@ -24,7 +24,7 @@ from billing_worker.inbox.claim import (
     record_batch,
     settled_through,
 )
-from billing_worker.inbox.isolate import give_up_batch, is_crash_looping
+from billing_worker.inbox.isolate import count_crashes, give_up_batch, is_crash_looping, size_after
 from billing_worker.inbox.queue import hold_objects, is_lane_due, release_held
 from billing_worker.kernel.events import Reactions
 
@@ -70,20 +70,21 @@ def drain_lane(
     deadline = time.monotonic() + FAIR_SECONDS
     clear_mark(lane)
     while True:
-        is_full = _drain_batch(unit_of_work, reactions, report, lane=lane, batch_size=batch_size)
+        now = unit_of_work.now()
+        is_full = _drain_batch(unit_of_work, reactions, report, lane=lane, batch_size=batch_size, now=now)
         if report.busy:
             return report
         if is_full and time.monotonic() < deadline:
             continue
         with unit_of_work.transaction() as session:
             # Whoever found the lane taken has gone away by now: what they saw must be seen here.
-            report.again = is_lane_due(session, lane, unit_of_work.now())
+            report.again = is_lane_due(session, lane, now)
         if not report.again or time.monotonic() >= deadline:
             return report
 
 
 def _drain_batch(
-    unit_of_work: UnitOfWork, reactions: Reactions, report: DrainReport, *, lane: int, batch_size: int
+    unit_of_work: UnitOfWork, reactions: Reactions, report: DrainReport, *, lane: int, batch_size: int, now: datetime
 ) -> bool:
     """Apply one batch and say whether it was full, so that more is likely to wait."""
     claim = NOTHING
@@ -93,17 +94,18 @@ def _drain_batch(
             if not try_lock(session, LockClass.LANE, lane):
                 report.busy = True
                 return False
+            look_up_by_index(session)
             state = read_lane(session, lane)
-            size = _batch_size(state, batch_size)
-            now = unit_of_work.now()
-            release_held(session, lane, now)
+            size = size_after(state, batch_size)
+            if state.has_held:
+                release_held(session, lane, now)
             claim = claim_events(session, lane, after=state.taken_through, size=size, now=now)
             hold_objects(session, lane, claim.held_keys)
             through = settled_through(state, claim, size=size)
             if not claim.events:
                 _pass_over(session, state, claim, lane, through)
                 return claim.positions >= size
-            crashes = _crashes(state, claim.events)
+            crashes = count_crashes(state, claim.events)
             if is_crash_looping(session, claim.events, crashes, now):
                 close_batch(session, lane, next_size=0, taken_through=through)
                 return True
@@ -137,19 +139,6 @@ def _pass_over(session: Session, state: LaneState, claim: Claim, lane: int, thro
     """Close what a dead worker left, and remember how far the lane is empty, where nothing is to be applied."""
     if (state.unfinished and not claim.positions) or through > state.taken_through:
         close_batch(session, lane, next_size=0, taken_through=through)
-
-
-def _batch_size(state: LaneState, batch_size: int) -> int:
-    """Halve after a crash, else go on with the size the last batch left."""
-    if state.unfinished:
-        return max(1, len(state.unfinished) // 2)
-    return min(state.batch_size or batch_size, batch_size)
-
-
-def _crashes(state: LaneState, claimed: list[ClaimedEvent]) -> int:
-    """Count the crashes of an event that is alone in its batch, this attempt's predecessors included."""
-    alone = len(claimed) == 1 and state.unfinished == (claimed[0].row_id,)
-    return state.crashes + 1 if alone else 0
 
 
 def _add(report: DrainReport, batch: BatchReport, events: int) -> None:
