@@ -49,6 +49,9 @@ class Arrivals:
                     yield index, step
 
 
+SHAPE_OF_BACKLOG = Arrivals("backlog", per_object=2, together=1_000)
+
+
 def fill(unit_of_work: UnitOfWork, arrivals: Arrivals, objects: int, *, small: bool = False) -> None:
     """Empty the inbox and store events as the receiver leaves them: pending, with their bodies."""
     with Session(unit_of_work.engine) as session:
