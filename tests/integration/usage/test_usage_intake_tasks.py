@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from billing_worker.database.unit_of_work import UnitOfWork
+from billing_worker.domains.usage import tasks
 from billing_worker.domains.usage.buffer import UsageBuffer
 from billing_worker.domains.usage.errors import InvalidUsageError
 from billing_worker.domains.usage.rules import UsageRecord
@@ -42,6 +43,7 @@ def container(
 
 
 def run(container: Container, task: str, **arguments: object) -> object:
+    assert tasks.PROBES, "importing the module registers its tasks"
     return registry[task].run(container, arguments)
 
 
