@@ -50,13 +50,15 @@ _COUNT_UNFINISHED = text(
     "AND received_at >= :start AND received_at < :end LIMIT :at_most) found"
 )
 
-_NEEDED = text(
-    """
-    WITH mine AS MATERIALIZED (
+_DECIDE = text(
+    f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT object_key FROM unnest(CAST(:keys AS text[])) AS given (object_key)
+        WHERE NOT EXISTS (SELECT 1 FROM billing.billing_object_baselines b WHERE b.object_key = given.object_key
+                            AND (b.pruned_until > :until OR (b.pruned_until = :until AND NOT :again)))
+    ), mine AS MATERIALIZED (
         SELECT id, object_key, created, received_at, event_id, source = ANY(:happened) AS happened
-        FROM billing.billing_webhook_events e WHERE object_key = ANY(:keys) AND status = 'applied'
-          AND NOT EXISTS (SELECT 1 FROM billing.billing_object_baselines b
-                          WHERE b.object_key = e.object_key AND b.pruned_until > :until)
+        FROM wanted JOIN billing.billing_webhook_events USING (object_key) WHERE status = 'applied'
     ), boundary AS (
         SELECT object_key, max(created) FILTER (WHERE happened) AS event_at FROM mine
         WHERE received_at < :until GROUP BY object_key
@@ -75,23 +77,31 @@ _NEEDED = text(
         SELECT id, object_key, created, event_id FROM mine JOIN counted USING (object_key, created)
         WHERE happened AND received_at < :until AND singles = 0
         UNION ALL SELECT id, object_key, created, event_id FROM snapshots
+    ), decided AS MATERIALIZED (
+        SELECT object_key, min(created) AS created, array_agg(id ORDER BY created, id) AS row_ids,
+               jsonb_build_object('event_ids', array_agg(event_id ORDER BY created, id)) AS body
+        FROM needed GROUP BY object_key
+    ), former AS (
+        SELECT kept.id FROM decided JOIN billing.billing_object_baselines b USING (object_key)
+        CROSS JOIN unnest(b.kept_row_ids) AS kept (id) JOIN billing.billing_webhook_events e ON e.id = kept.id
+        WHERE kept.id <> ALL(decided.row_ids) AND e.status <> ALL(:unfinished)
+    ), deleted AS (
+        DELETE FROM billing.{DEFAULT} p USING former WHERE p.event_row_id = former.id RETURNING 1
+    ), written AS (
+        INSERT INTO billing.billing_object_baselines AS baseline
+            (object_key, created, body, kept_at, kept_row_ids, pruned_until)
+        SELECT object_key, created, body, :now, row_ids, :until FROM decided
+        ON CONFLICT (object_key) DO UPDATE SET created = excluded.created, body = excluded.body,
+            kept_at = excluded.kept_at, kept_row_ids = excluded.kept_row_ids, pruned_until = excluded.pruned_until
     )
-    INSERT INTO billing.billing_object_baselines AS baseline
-        (object_key, created, body, kept_at, kept_row_ids, pruned_until)
-    SELECT object_key, min(created), jsonb_build_object('event_ids', array_agg(event_id ORDER BY created, id)),
-           :now, array_agg(id ORDER BY created, id), :until
-    FROM needed GROUP BY object_key
-    ON CONFLICT (object_key) DO UPDATE SET created = excluded.created, body = excluded.body,
-        kept_at = excluded.kept_at, kept_row_ids = excluded.kept_row_ids, pruned_until = excluded.pruned_until
-    """
+    SELECT count(*) FROM deleted
+    """  # noqa: S608 - names are constants of this module
 )
 
-_DELETE_SUPERFLUOUS = text(
+_DELETE_UNKEPT = text(
     f"""
     DELETE FROM billing.{DEFAULT} p USING billing.billing_webhook_events e
-    WHERE e.id = p.event_row_id AND e.received_at = p.received_at
-      AND (e.object_key = ANY(:keys) OR e.id = ANY(:ids)) AND p.received_at < :until
-      AND e.status <> ALL(:unfinished)
+    WHERE p.event_row_id = ANY(:ids) AND e.id = p.event_row_id
       AND NOT EXISTS (SELECT 1 FROM billing.billing_object_baselines b
                       WHERE b.object_key = e.object_key AND e.id = ANY(b.kept_row_ids))
     """  # noqa: S608 - names are constants of this module
@@ -164,13 +174,19 @@ def list_unaccounted(session: Session, *, until: datetime, size: int) -> tuple[l
     return [row.id for row in rows], sorted({row.object_key for row in rows})
 
 
-def write_baselines(session: Session, keys: Sequence[str], *, until: datetime, now: datetime) -> None:
+def write_baselines(
+    session: Session, keys: Sequence[str], *, until: datetime, now: datetime, again: bool = False
+) -> int:
     """Decide which bodies of objects are kept when all others received before an instant go.
 
+    Shape: bodies that the objects' former baselines kept and these do not are deleted and counted. `again` decides
+    anew where it was decided for this very instant: events may have been applied since.
     Idempotent by: object and instant; a later instant replaces an earlier one, and stays.
     """
     happened = sorted(source.value for source in HAPPENED)
-    session.execute(_NEEDED, {"keys": list(keys), "happened": happened, "until": until, "now": now})
+    given = {"keys": list(keys), "happened": happened, "until": until, "now": now, "again": again}
+    given |= {"unfinished": list(UNFINISHED)}
+    return int(session.execute(_DECIDE, given).scalar_one())
 
 
 def keep_bodies(session: Session, month: PayloadMonth, keys: Sequence[str]) -> int:
@@ -190,7 +206,6 @@ def keep_bodies(session: Session, month: PayloadMonth, keys: Sequence[str]) -> i
     return result.rowcount
 
 
-def delete_superfluous(session: Session, ids: Sequence[int], keys: Sequence[str], *, until: datetime) -> int:
-    """Delete old bodies of the default partition that newer baselines no longer need."""
-    given = {"ids": list(ids), "keys": list(keys), "until": until, "unfinished": list(UNFINISHED)}
-    return cast("CursorResult[Any]", session.execute(_DELETE_SUPERFLUOUS, given)).rowcount
+def delete_unkept(session: Session, ids: Sequence[int]) -> int:
+    """Delete those of some bodies in the default partition that no baseline keeps."""
+    return cast("CursorResult[Any]", session.execute(_DELETE_UNKEPT, {"ids": list(ids)})).rowcount

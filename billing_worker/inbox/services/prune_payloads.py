@@ -13,7 +13,7 @@ from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.pruning import (
     PayloadMonth,
     count_unfinished,
-    delete_superfluous,
+    delete_unkept,
     detach_month,
     keep_bodies,
     list_months,
@@ -95,9 +95,8 @@ def _keep(unit_of_work: UnitOfWork, month: PayloadMonth, report: PruneReport) ->
     while after is not None:
         with unit_of_work.transaction() as session:
             keys, after = list_objects_after(session, month, after=after, size=BATCH)
-            write_baselines(session, keys, until=month.end, now=unit_of_work.now())
+            report.deleted += write_baselines(session, keys, until=month.end, now=unit_of_work.now())
             report.kept += keep_bodies(session, month, keys)
-            report.deleted += delete_superfluous(session, [], keys, until=month.end)
 
 
 def _prune_default(unit_of_work: UnitOfWork, until: datetime, report: PruneReport) -> None:
@@ -108,5 +107,5 @@ def _prune_default(unit_of_work: UnitOfWork, until: datetime, report: PruneRepor
             ids, keys = list_unaccounted(session, until=cut, size=BATCH)
             if not ids:
                 return
-            write_baselines(session, keys, until=cut, now=unit_of_work.now())
-            report.deleted += delete_superfluous(session, ids, keys, until=cut)
+            report.deleted += write_baselines(session, keys, until=cut, now=unit_of_work.now(), again=True)
+            report.deleted += delete_unkept(session, ids)
