@@ -50,8 +50,12 @@ class ReplaySelection:
             )
 
 
+_STOPPED = frozenset({EventStatus.FAILED, EventStatus.QUARANTINED})
+"""Their rows have a partial index; the others are found by walking the table."""
+
 _CONDITIONS = """
     e.status = ANY(:replayable)
+    AND (NOT CAST(:only_stopped AS boolean) OR e.stopped)
     AND (CAST(:event_ids AS text[]) IS NULL OR e.event_id = ANY(:event_ids))
     AND (CAST(:types AS text[]) IS NULL OR e.type = ANY(:types))
     AND (CAST(:object_id AS text) IS NULL OR e.object_id = :object_id)
@@ -107,6 +111,7 @@ def list_replayable(
             "size": size,
             "refused": list(REFUSED_FOR_GOOD),
             "replayable": [status.value for status in wanted],
+            "only_stopped": selection.status in _STOPPED,
             "event_ids": list(selection.event_ids) or None,
             "types": list(selection.types) or None,
             "object_id": selection.object_id,
