@@ -163,11 +163,17 @@ def test_real_cards_and_live_mode_are_refused(nself: Nself, sandbox: Sandbox) ->
     assert sandbox.listed(f"customers/{customer}/payment_methods") == []
 
 
-def test_a_decline_is_explained(nself: Nself) -> None:
+def test_a_decline_is_explained(nself: Nself, sandbox: Sandbox) -> None:
     assert told(nself, "payment-method", "decline-reason", "stolen_card")["retry"] == "no, look at the customer first"
-    nothing = nself("billing", "payment-method", "decline-reason", "pm_123")
+    assert "No such PaymentMethod" in refused(nself, "payment-method", "decline-reason", "pm_123", code=4)
+    customer = sandbox.paying_customer("pm_card_chargeCustomerFail")
+    [method] = [one["id"] for one in sandbox.listed(f"customers/{customer}/payment_methods")]
+    nothing = nself("billing", "payment-method", "decline-reason", method)
     assert (nothing.returncode, nothing.stdout) == (0, "")
-    assert "no decline of pm_123 is known" in nothing.stderr
+    subscription = sandbox.subscribe(customer, sandbox.monthly_price())
+    assert subscription["status"] == "incomplete"
+    declined = told(nself, "payment-method", "decline-reason", method)
+    assert (declined["code"], declined["customer"], declined["retry"]) == ("generic_decline", customer, "yes, later")
 
 
 def test_without_stripe_reads_degrade_when_told_and_changes_leave_nothing(nself: Nself, engine: Engine) -> None:

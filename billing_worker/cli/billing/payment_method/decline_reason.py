@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from billing_worker.cli._container import open_unit_of_work
+from billing_worker.cli._container import open_container
 from billing_worker.cli._invocation import Invocation, pass_invocation
 from billing_worker.cli._lazy import lazy_module
 from billing_worker.cli._options import json_option
 from billing_worker.cli._output import say, show_facts
 
 if TYPE_CHECKING:
-    from billing_worker.domains.payment_methods import queries, rules
+    from billing_worker.domains.payment_methods import rules
+    from billing_worker.domains.payment_methods.services import find_decline
 else:
-    queries, rules = (lazy_module(f"billing_worker.domains.payment_methods.{name}") for name in ("queries", "rules"))
+    rules = lazy_module("billing_worker.domains.payment_methods.rules")
+    find_decline = lazy_module("billing_worker.domains.payment_methods.services.find_decline")
 
 
 @click.command("decline-reason")
@@ -30,10 +32,10 @@ def command(invocation: Invocation, *, about: str, as_json: bool) -> None:
     facts: dict[str, object] = {}
     code = about
     if about.startswith(("pm_", "pi_", "ch_", "py_", "card_")):
-        with open_unit_of_work(invocation) as unit_of_work, unit_of_work.transaction() as session:
-            seen = queries.find_last_decline(session, about)
+        with open_container(invocation) as container:
+            seen = find_decline.find_decline(container.unit_of_work, container.stripe, about)
         if seen is None:
-            say(f"no decline of {about} is known here; what is not mirrored: `nself billing reconcile --type charge`")
+            say(f"no payment with {about} was declined, as far as the mirror and Stripe's last payments tell")
             return
         code = seen.code
         facts = {
