@@ -8,7 +8,7 @@ import psycopg2
 import structlog
 
 from billing_worker.inbox.addresses import AddressList, shipped_addresses
-from billing_worker.inbox.group_commit import Connect
+from billing_worker.inbox.delivery_writer import Connect
 from billing_worker.kernel.errors import InvalidValueError, TerminalError
 
 REREAD_SECONDS = 60.0

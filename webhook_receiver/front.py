@@ -10,11 +10,12 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from flask import Flask, Response
 
-from billing_worker.inbox.group_commit import GroupCommit, NotStoredError, Ticket
+from billing_worker.database.group_commit import NotStoredError, Ticket
+from billing_worker.inbox.delivery_writer import Intake
 from webhook_receiver.bodies import Bodies, Transport, UnreadError
 from webhook_receiver.stripe_webhook import ADDRESSES, AwaitedAnswer, WebhookEndpoint
 
@@ -62,7 +63,7 @@ class Front:
     def __init__(self, app: Flask, endpoint: WebhookEndpoint, bodies: Bodies, *, on_stop: Callable[[], None]) -> None:
         self._app = app
         self._endpoint = endpoint
-        self._intake: GroupCommit = endpoint.intake
+        self._intake: Intake = endpoint.intake
         self._bodies = bodies
         self._on_stop = on_stop
         self._loop: asyncio.AbstractEventLoop
@@ -113,17 +114,17 @@ class Front:
         loop = asyncio.get_running_loop()
         settled: asyncio.Future[None] = loop.create_future()
         try:
-            ticket = self._intake.submit(awaited.delivery, self._tell, settled)
+            ticket = self._intake.submit(awaited.delivery, self._tell, settled, size_bytes=len(awaited.delivery.body))
             timer = loop.call_later(self._intake.timeout_seconds, _end_wait, settled)
             await settled
             timer.cancel()
-            if ticket.stored is None and ticket.error is None:
+            if not ticket.is_settled:
                 raise self._intake.abandon(ticket)
-            return self._endpoint.accept(awaited, ticket.result())
+            return self._endpoint.accept(awaited, ticket.outcome())
         except NotStoredError as error:
             return self._endpoint.postpone(awaited, error)
 
-    def _tell(self, tickets: Sequence[Ticket]) -> None:
+    def _tell(self, tickets: Sequence[Ticket[Any, Any]]) -> None:
         """Wake a group's requests, all in one go, from the writer's thread."""
         self._loop.call_soon_threadsafe(_end_waits, tickets)
 
@@ -165,6 +166,6 @@ def _end_wait(settled: asyncio.Future[None]) -> None:
         settled.set_result(None)
 
 
-def _end_waits(tickets: Sequence[Ticket]) -> None:
+def _end_waits(tickets: Sequence[Ticket[Any, Any]]) -> None:
     for ticket in tickets:
         _end_wait(cast("asyncio.Future[None]", ticket.waiter))

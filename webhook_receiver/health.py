@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as psycopg2_connection
 from redis import Redis
 from redis.exceptions import RedisError
 
-from billing_worker.inbox.group_commit import Connect
+from billing_worker.inbox.delivery_writer import Connect
 from billing_worker.kernel.errors import TerminalError
 from webhook_receiver.metrics import IntakeMetrics
 

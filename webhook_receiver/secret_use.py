@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg2
 import structlog
 
-from billing_worker.inbox.group_commit import Connect
+from billing_worker.inbox.delivery_writer import Connect
 from billing_worker.inbox.secrets import fingerprint_of
 from billing_worker.kernel.errors import TerminalError
 

@@ -13,7 +13,8 @@ import structlog
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from billing_worker.inbox.group_commit import GroupCommit, NotStoredError
+from billing_worker.database.group_commit import NotStoredError
+from billing_worker.inbox.delivery_writer import Intake
 from billing_worker.inbox.intake import Delivery, read_delivery
 from billing_worker.inbox.probe import DIGEST_HEADER, is_probe
 from billing_worker.inbox.services.store_deliveries import StoredDelivery
@@ -71,7 +72,7 @@ class AwaitedAnswer(Response):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Store, wait, and answer in WSGI's way."""
         try:
-            stored = self.endpoint.intake.store(self.delivery)
+            stored = self.endpoint.intake.store(self.delivery, size_bytes=len(self.delivery.body))
         except NotStoredError as error:
             settled = self.endpoint.postpone(self, error)
         else:
@@ -83,7 +84,7 @@ class AwaitedAnswer(Response):
 class WebhookEndpoint:
     """What handles one delivery from its bytes to its answer."""
 
-    intake: GroupCommit
+    intake: Intake
     metrics: IntakeMetrics
     secrets: tuple[str, ...]
     secret_use: SecretUse

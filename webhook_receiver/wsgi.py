@@ -13,7 +13,8 @@ from functools import partial
 from flask import Flask
 from redis import Redis
 
-from billing_worker.inbox.group_commit import Connect, GroupCommit, GroupReport
+from billing_worker.database.group_commit import GroupReport
+from billing_worker.inbox.delivery_writer import Connect, Intake, open_intake
 from billing_worker.inbox.lane_wakes import LaneWakes
 from billing_worker.inbox.states import EventStatus
 from billing_worker.runtime.logs import LineLog, configure_logs
@@ -106,14 +107,14 @@ def assemble(settings: Settings, *, later: Callable[[Callable[[], None]], object
     return Receiver(create_app(endpoint, health), endpoint, metrics, stop)
 
 
-def _build_intake(settings: Settings, metrics: IntakeMetrics, wakes: LaneWakes) -> GroupCommit:
+def _build_intake(settings: Settings, metrics: IntakeMetrics, wakes: LaneWakes) -> Intake:
     def after_group(report: GroupReport) -> None:
         metrics.count_group(report)
-        for row in report.stored:
+        for row in dict.fromkeys(report.results):
             if row.status is EventStatus.PENDING:
                 wakes.add(row.lane, woken_by=f"{row.key.event_id} {row.type}")
 
-    intake = GroupCommit(partial(connect, settings), timeout=settings.webhook_timeout, on_group=after_group)
+    intake = open_intake(partial(connect, settings), timeout=settings.webhook_timeout, on_group=after_group)
     metrics.watch_waiting(lambda: intake.waiting)
     return intake
 

@@ -76,6 +76,17 @@ class Receiver:
         lines = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
         return [line for line in lines if line["event"] == event]
 
+    def awaited_line(self, event: str, **fields: object) -> dict[str, Any]:
+        """Return the line of a delivery, which is written after its answer."""
+        found: list[dict[str, Any]] = []
+
+        def look() -> str | None:
+            found[:] = [line for line in self.logged(event) if fields.items() <= line.items()]
+            return None if found else f"no line {event} with {fields}"
+
+        wait_until_ready("the log", look, timeout_seconds=PATIENCE_SECONDS)
+        return found[-1]
+
 
 def signed(body: bytes, *, secret: str = SECRET, age_seconds: int = 0) -> dict[str, str]:
     return {
