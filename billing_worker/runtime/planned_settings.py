@@ -10,14 +10,11 @@ from collections.abc import Mapping
 PLANNED_SETTINGS: Mapping[str, str] = {
     "stripe_publishable_key": "no page of ours needs it yet; give it to your frontend directly",
     "stripe_batch_requests": "reconciliation always reads pages of 100",
-    "stripe_proration_behavior": "subscriptions are not changed through this system yet; set it in each call to Stripe",
-    "stripe_tax_calculation": "invoices are not made through this system yet; set automatic_tax at Stripe",
     "stripe_require_2fa": "nothing reminds of it yet; require it in the Stripe Dashboard",
     "billing_async_operations": "long operations always run in workers",
     "billing_use_queue": "operations are always rows before they run",
     "billing_cache_enabled": "the mirror is not cached; PostgreSQL answers",
     "billing_cache_ttl": "the mirror is not cached; PostgreSQL answers",
-    "billing_minimum_charge": "this system makes no charges of its own yet; Stripe refuses what is below its minimum",
     "pdf_memory_limit": "invoices are rendered by Stripe until the renderer comes",
 }
 """Field name → what holds today."""
