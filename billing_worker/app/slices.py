@@ -9,6 +9,7 @@ from types import ModuleType
 
 from billing_worker.domains.customers import tasks as customers
 from billing_worker.domains.dunning import tasks as dunning
+from billing_worker.domains.invoices import tasks as invoices
 from billing_worker.domains.notifications import tasks as notifications
 from billing_worker.domains.payments import tasks as payments
 from billing_worker.domains.quotas import tasks as quotas
@@ -28,6 +29,7 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     subscriptions,
     payments,
     dunning,
+    invoices,
     notifications,
     reconciliation,
     usage,
@@ -40,6 +42,7 @@ PROBES: tuple[Probe, ...] = (
     *subscriptions.PROBES,
     *payments.PROBES,
     *dunning.PROBES,
+    *invoices.PROBES,
     *notifications.PROBES,
     *usage.PROBES,
     *quotas.PROBES,

@@ -15,6 +15,5 @@ PLANNED_SETTINGS: Mapping[str, str] = {
     "billing_use_queue": "operations are always rows before they run",
     "billing_cache_enabled": "the mirror is not cached; PostgreSQL answers",
     "billing_cache_ttl": "the mirror is not cached; PostgreSQL answers",
-    "pdf_memory_limit": "invoices are rendered by Stripe until the renderer comes",
 }
 """Field name → what holds today."""

@@ -181,7 +181,17 @@ class Settings(BaseModel):
     mail_resend_unknown: bool = Field(
         True, description="send once more, under the same Message-ID, what may have been sent or not"
     )
-    pdf_memory_limit: Size = Field(parse_size("512M"), description="memory of the PDF renderer at most")
+    pdf_memory_limit: Size = Field(
+        parse_size("512M"), ge=parse_size("128M"), description="memory of the process that renders one PDF, at most"
+    )
+    pdf_timeout: Duration = Field(
+        parse_duration("30s"), le=parse_duration("4m"), description="time for rendering one PDF, at most 4m"
+    )
+    pdf_template_dir: Path | None = Field(None, description="folder of an own `invoice.typ`, and of `logo.svg`")
+    pdf_font_dir: Path | None = Field(None, description="folder of fonts that invoices use first")
+    pdf_issuer: str = Field(
+        "", description="own name and address on invoices, lines separated by |; Stripe's account name where empty"
+    )
 
     # Flower
     flower_port: int = Field(5555, ge=1, le=65535, description="port Flower binds on loopback")

@@ -102,6 +102,7 @@ PROGRAMS: tuple[Program, ...] = (
     # the tick has a worker of its own: behind a slow payment or a fetch everything due would wait
     _worker("worker-tick", "tick"),
     _worker("mail", "mail"),
+    _worker("pdf-generator", "pdf"),
     _beat("beat-a"),
     _beat("beat-b"),
     Program(
@@ -127,6 +128,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "worker-billing",
         "worker-tick",
         "mail",
+        "pdf-generator",
         "beat",
     ),
 }
@@ -134,9 +136,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 INTAKE_SERVICE = "receiver"
 
-PLANNED: dict[str, str] = {
-    "pdf-generator": "it comes with invoice rendering; until then invoices are rendered by Stripe",
-}
+PLANNED: dict[str, str] = {}
 """Names the guide knows and this release does not run, with the reason."""
 
 SERVICES: tuple[str, ...] = tuple(dict.fromkeys(program.service for program in PROGRAMS))

@@ -6,6 +6,7 @@ WEBHOOK_QUEUE_PREFIX = "webhooks."
 FETCH = "fetch"
 EFFECTS = "effects"
 MAIL = "mail"
+PDF = "pdf"
 USAGE = "usage"
 QUOTAS = "quotas"
 PAYMENTS = "payments"
@@ -13,7 +14,7 @@ RECONCILIATION = "reconciliation"
 MAINTENANCE = "maintenance"
 TICK = "tick"
 
-FIXED_QUEUES = (FETCH, EFFECTS, MAIL, USAGE, QUOTAS, PAYMENTS, RECONCILIATION, MAINTENANCE, TICK)
+FIXED_QUEUES = (FETCH, EFFECTS, MAIL, PDF, USAGE, QUOTAS, PAYMENTS, RECONCILIATION, MAINTENANCE, TICK)
 
 
 def webhook_queues(count: int) -> list[str]:
