@@ -44,7 +44,12 @@ CREATE INDEX ix_billing_overages_open ON billing.billing_overages (account_id, c
 CREATE INDEX ix_billing_overages_user ON billing.billing_overages (user_id, period_start);
 CREATE INDEX ix_billing_overages_period ON billing.billing_overages (quota_period_id, id);
 
-ALTER TABLE billing.billing_quota_periods ADD COLUMN accounted_value bigint CHECK (accounted_value >= 0);
+ALTER TABLE billing.billing_quota_periods
+    ADD COLUMN accounted_value bigint CHECK (accounted_value >= 0),
+    ADD COLUMN limit_seconds numeric(38, 0) NOT NULL DEFAULT 0,
+    ADD COLUMN limit_since timestamptz;
+COMMENT ON COLUMN billing.billing_quota_periods.limit_seconds IS
+    'replaced limits of the period, each times the seconds it held; limit_since: from when limit_value holds';
 COMMENT ON COLUMN billing.billing_quota_periods.accounted_value IS
     'the use that overage has looked at; more use in a closed period beyond its limit is due';
 UPDATE billing.billing_quota_periods SET accounted_value = used_value
@@ -56,7 +61,8 @@ CREATE INDEX ix_billing_quota_periods_overage ON billing.billing_quota_periods (
 
 DOWNGRADE = """
 DROP INDEX billing.ix_billing_quota_periods_overage;
-ALTER TABLE billing.billing_quota_periods DROP COLUMN accounted_value;
+ALTER TABLE billing.billing_quota_periods
+    DROP COLUMN accounted_value, DROP COLUMN limit_seconds, DROP COLUMN limit_since;
 DROP INDEX billing.ix_billing_overages_due, billing.ix_billing_overages_open, billing.ix_billing_overages_user,
     billing.ix_billing_overages_period;
 ALTER TABLE billing.billing_overages

@@ -100,10 +100,15 @@ def update_uses(session: Session, uses: Sequence[tuple[int, Ledger, bool]], *, n
     session.execute(statement, parameters)
 
 
-def change_limit(session: Session, period_id: int, limit_value: int) -> None:
-    """Give a period another limit."""
-    statement = text("UPDATE billing.billing_quota_periods SET limit_value = :limit_value WHERE id = :id")
-    session.execute(statement, {"id": period_id, "limit_value": limit_value})
+def change_limit(session: Session, period_id: int, limit_value: int, *, now: datetime) -> None:
+    """Give a period another limit, and keep for how long the one before held."""
+    statement = text(
+        "UPDATE billing.billing_quota_periods SET limit_value = :limit_value, limit_since = :now, "
+        "limit_seconds = limit_seconds + limit_value::numeric * greatest(0, floor(extract(epoch FROM "
+        "CAST(:now AS timestamptz) - coalesce(limit_since, period_start)))) "
+        "WHERE id = :id AND limit_value <> :limit_value"
+    )
+    session.execute(statement, {"id": period_id, "limit_value": limit_value, "now": now})
 
 
 def change_open_period(session: Session, period_id: int, *, terms: QuotaTerms, end: datetime, rolled_over: int) -> None:

@@ -50,7 +50,7 @@ def set_quota(
         case []:
             _open(session, quota_id, terms, regular, now)
         case [current] if current.kind is terms.kind and current.period.end == regular.end:
-            changes.change_limit(session, current.id, terms.limit_value)
+            changes.change_limit(session, current.id, terms.limit_value, now=now)
         case [current]:
             cut_period(
                 session,
