@@ -112,3 +112,27 @@ def test_no_arrival_order_changes_the_answer_and_a_proof_is_never_wrong(
         if base is not None:
             assert answer.snapshot == {"x": path[-1]}
     assert answer is not None or base is None
+
+
+def test_many_possible_paths_are_no_work_without_end() -> None:
+    # A flag goes to and fro while another field changes that no event tells of: half a million paths, two ends.
+    flips = [made(n, {"x": "BA"[n % 2], "untold": n}, {"x": "AB"[n % 2]}) for n in range(12)]
+    assert last_of_second({"x": "A"}, flips, EVER_EQUAL) is None
+
+
+@given(
+    moves=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1)), min_size=2, max_size=5),
+)
+def test_a_chain_is_what_trying_every_path_finds(moves: list[tuple[int, int, int]]) -> None:
+    events = [made(n, {"x": after, "y": y}, {"x": before}) for n, (before, after, y) in enumerate(moves)]
+    if len({canonical(event.snapshot) for event in events}) == 1:
+        return
+    ends = {
+        canonical(path[-1].snapshot)
+        for path in itertools.permutations(events)
+        if all(
+            event.previous["x"] == was for event, was in zip(path, [0, *(e.snapshot["x"] for e in path)], strict=False)
+        )
+    }
+    answer = last_of_second({"x": 0, "y": 0}, events, EVER_EQUAL)
+    assert (answer and canonical(answer.snapshot)) == (ends.pop() if len(ends) == 1 else None)
