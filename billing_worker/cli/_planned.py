@@ -60,15 +60,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "billing export": (DASHBOARD + " (Payments, Export)", {"charges": "write charges as CSV"}),
     "billing incident": ("your own incident log", {"create": "open an incident that later commands refer to"}),
-    "billing invoice": (
-        DASHBOARD + " (Invoices)",
-        {
-            "generate-pdf": "render an invoice",
-            "pdf-status": "show whether an invoice was rendered",
-            "regenerate-pdf": "render an invoice again",
-            "show-template": "show the template invoices are rendered with",
-        },
-    ),
     "billing overage": (
         DATABASE,
         {
@@ -86,16 +77,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
-    "billing sync": (
-        DASHBOARD,
-        {
-            "all": "take over everything from Stripe",
-            "customer": "take one customer over from Stripe",
-            "find-inconsistencies": "look for rows that contradict each other",
-            "find-orphaned": "look for objects that only one side has",
-            "subscription": "take one subscription over from Stripe",
-        },
-    ),
     "billing usage": (
         DATABASE + ", table billing_usage",
         {

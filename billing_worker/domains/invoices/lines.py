@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from billing_worker.domains.overage.rules import OVERAGE_MARK
 from billing_worker.kernel.errors import NotFoundError, RefusedError
 
 
@@ -52,10 +53,6 @@ def check_draft(invoice: Mapping[str, Any], *, wish: str) -> None:
     }
     way = ways.get(str(status), "make a new invoice: `nself billing invoice create --customer CUS`")
     raise RefusedError(f"invoice {invoice_id} is {status}, and only drafts take {wish}: {way}")
-
-
-OVERAGE_MARK = "nself_overage"
-"""Metadata key by which overage marks its invoice items."""
 
 
 def is_overage(line: Mapping[str, Any]) -> bool:

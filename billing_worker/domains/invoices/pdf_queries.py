@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Interval, and_, func, or_, select, text, update
+from sqlalchemy import Interval, and_, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session, undefer
 
 from billing_worker.domains.invoices.models import InvoicePdf
@@ -48,7 +48,7 @@ def claim_pdf(session: Session, *, lease: timedelta, pdf_id: int | None = None) 
     taken = session.scalar(wanted)
     if taken is None:
         return None
-    until = func.clock_timestamp() + func.cast(lease, Interval)
+    until = func.clock_timestamp() + cast(lease, Interval)
     session.execute(
         update(InvoicePdf)
         .where(InvoicePdf.id == taken)
@@ -62,11 +62,9 @@ def lock_pdf(session: Session, pdf_id: int) -> InvoicePdf:
     return session.scalars(select(InvoicePdf).where(InvoicePdf.id == pdf_id).with_for_update()).one()
 
 
-def find_pdf(session: Session, pdf_id: int) -> InvoicePdf | None:
+def get_pdf(session: Session, pdf_id: int) -> InvoicePdf:
     """Return one row with its body."""
-    return session.scalars(
-        select(InvoicePdf).where(InvoicePdf.id == pdf_id).options(undefer(InvoicePdf.body))
-    ).one_or_none()
+    return session.scalars(select(InvoicePdf).where(InvoicePdf.id == pdf_id).options(undefer(InvoicePdf.body))).one()
 
 
 def list_pdfs(session: Session, invoice_id: str) -> Sequence[InvoicePdf]:

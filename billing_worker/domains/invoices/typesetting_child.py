@@ -52,6 +52,8 @@ def typeset(job: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
         package_cache_path=job["root"],
     )
     pdf, warnings = compiler.compile_with_warnings(format="pdf", timestamp=job["timestamp"])
+    if not isinstance(pdf, bytes):
+        raise TypeError("the typesetter gave no PDF")
     return pdf, {"pages": len(re.findall(rb"/Type\s*/Page\b", pdf)), "warnings": [one.message for one in warnings]}
 
 
