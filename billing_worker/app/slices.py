@@ -11,6 +11,7 @@ from billing_worker.domains.customers import tasks as customers
 from billing_worker.domains.dunning import tasks as dunning
 from billing_worker.domains.invoices import tasks as invoices
 from billing_worker.domains.notifications import tasks as notifications
+from billing_worker.domains.overage import tasks as overage
 from billing_worker.domains.payments import tasks as payments
 from billing_worker.domains.quotas import tasks as quotas
 from billing_worker.domains.reconciliation import tasks as reconciliation
@@ -34,6 +35,7 @@ TASK_MODULES: tuple[ModuleType, ...] = (
     reconciliation,
     usage,
     quotas,
+    overage,
 )
 
 PROBES: tuple[Probe, ...] = (
@@ -46,5 +48,6 @@ PROBES: tuple[Probe, ...] = (
     *notifications.PROBES,
     *usage.PROBES,
     *quotas.PROBES,
+    *overage.PROBES,
 )
 """What the tick asks every second, in the order in which work is woken."""

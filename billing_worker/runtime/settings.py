@@ -135,7 +135,10 @@ class Settings(BaseModel):
     billing_collector: Literal["stripe", "nself"] = Field("stripe", description="who retries failed payments")
     billing_queue_payments: bool = Field(False, description="store payments until `process-queue`")
     billing_graceful_degradation: bool = Field(False, description="read from the mirror when Stripe is away")
-    billing_minimum_charge: int = Field(50, ge=0, description="smallest charge, minor units")
+    billing_minimum_charge: int = Field(
+        50, ge=0, description="overage of a customer is carried until so many minor units are owed"
+    )
+    billing_overage_file: Path | None = Field(None, description="YAML of overage prices that Stripe does not have")
     billing_payment_retry_days: CommaList = Field(("1", "3", "5", "7"), description="days from a decline to each retry")
 
     # reconciliation

@@ -10,6 +10,9 @@ from typing import Any
 
 from billing_worker.domains.overage.errors import InvalidOveragePriceError
 
+OVERAGE_MARK = "nself_overage"
+"""Metadata key by which overage marks its invoice items; the value is the row's key."""
+
 DECIMALS = 12
 """Source: Stripe documentation, prices, `unit_amount_decimal`: at most twelve decimals."""
 
@@ -100,11 +103,15 @@ def compute_charge(price: OveragePrice, units: int) -> Charge:
     return Charge(units, billed, price.currency, amount, tuple(parts))
 
 
-def prorate_limit(limit: int, *, covered_seconds: int, period_seconds: int) -> int:
-    """Return the share of a limit that a part of a period has, rounded up in the customer's favour."""
-    if not 0 <= covered_seconds <= period_seconds or period_seconds == 0:
-        raise ValueError(f"{covered_seconds} of {period_seconds} seconds is no part of a period")
-    return -(-limit * covered_seconds // period_seconds)
+def compute_granted(limit: int, *, limit_seconds: int, held_seconds: int, period_seconds: int) -> int:
+    """Return what a period grants whose limit was changed in the middle.
+
+    Shape: each limit counts for the seconds it held (`limit_seconds` adds up those that were replaced, the last one
+    held for `held_seconds`), rounded up; never less than the last limit, which is what the user was shown.
+    """
+    if not 0 <= held_seconds <= period_seconds or period_seconds == 0:
+        raise ValueError(f"{held_seconds} of {period_seconds} seconds is no part of a period")
+    return max(limit, -(-(limit_seconds + limit * held_seconds) // period_seconds))
 
 
 def read_stripe_price(price: Mapping[str, Any]) -> OveragePrice:

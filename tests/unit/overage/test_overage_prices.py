@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from billing_worker.domains.overage.errors import InvalidOveragePriceError
 from billing_worker.domains.overage.rules import (
     compute_charge,
+    compute_granted,
     compute_overage_units,
-    prorate_limit,
     read_stripe_price,
     read_written_price,
 )
@@ -61,10 +61,14 @@ def test_the_guides_example() -> None:
     assert compute_charge(written(unit_amount="0.5"), 3).amount_minor == 2  # 1.5
 
 
-def test_a_share_of_a_limit_is_rounded_in_the_customers_favour() -> None:
-    assert prorate_limit(1000, covered_seconds=10, period_seconds=30) == 334
-    assert prorate_limit(1000, covered_seconds=30, period_seconds=30) == 1000
-    assert prorate_limit(1000, covered_seconds=0, period_seconds=30) == 0
+def test_a_limit_that_changed_counts_for_the_time_it_held_in_the_customers_favour() -> None:
+    def granted(limit: int, before: int, held: int) -> int:
+        return compute_granted(limit, limit_seconds=before * (30 - held), held_seconds=held, period_seconds=30)
+
+    assert granted(1000, 10_000, held=20) == 4000  # a downgrade: ten days of 10,000, twenty of 1,000
+    assert granted(1000, 1001, held=20) == 1001  # 1000.33
+    assert granted(10_000, 1000, held=1) == 10_000  # an upgrade: the limit that was shown
+    assert granted(1000, 0, held=30) == 1000
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def change_limit(session: Session, period_id: int, limit_value: int, *, now: dat
     """Give a period another limit, and keep for how long the one before held."""
     statement = text(
         "UPDATE billing.billing_quota_periods SET limit_value = :limit_value, limit_since = :now, "
-        "limit_seconds = limit_seconds + limit_value::numeric * greatest(0, floor(extract(epoch FROM "
+        "limit_seconds = limit_seconds + limit_value::numeric * greatest(0, ceil(extract(epoch FROM "
         "CAST(:now AS timestamptz) - coalesce(limit_since, period_start)))) "
         "WHERE id = :id AND limit_value <> :limit_value"
     )

@@ -1,0 +1,1 @@
+"""What is stored of overage, and what it is computed from."""
