@@ -178,3 +178,48 @@ def test_failed_queue_payments_are_listed_with_their_reason(nself: Nself, engine
     assert [row["payment"] for row in told(nself, "queue", "failures")] == ["new", "old"]
     [row] = told(nself, "queue", "failures", "--since", "2026-02-01")
     assert (row["payment"], row["reason"]) == ("new", "declined")
+
+
+def test_one_customer_is_taken_over_with_what_belongs_to_it(nself: Nself, sandbox: Sandbox) -> None:
+    customer = sandbox.paying_customer(name="Ada")
+    subscription = sandbox.subscribe(customer, sandbox.monthly_price())["id"]
+    planned = told(nself, "sync", "customer", customer, "--dry-run", code=1)
+    assert {row["type"]: row["stood"] for row in planned} == dict.fromkeys(
+        ("customer", "subscription", "payment_method", "invoice"), "missing"
+    )
+    taken = told(nself, "sync", "customer", customer)
+    assert [row["mirrored"] for row in taken] == [True] * 4
+    assert {row["stood"] for row in told(nself, "sync", "customer", customer)} == {"equal"}
+    sandbox.api("POST", f"subscriptions/{subscription}", cancel_at_period_end=True)
+    [renewed, _] = told(nself, "sync", "subscription", subscription)
+    assert (renewed["stood"], "cancel_at_period_end" in renewed["fields"]) == ("differed", True)
+    assert nself("billing", "sync", "customer", "cus_nobody").returncode == 4
+
+
+def test_what_does_not_fit_and_what_hangs_in_the_air_is_found(
+    nself: Nself, sandbox: Sandbox, engine: Engine, unit_of_work: UnitOfWork, clock: FixedClock
+) -> None:
+    assert told(nself, "sync", "find-inconsistencies") == []
+    assert told(nself, "sync", "find-orphaned") == []
+    customer = sandbox.paying_customer(name="Ada")
+    subscription = sandbox.subscribe(customer, sandbox.monthly_price())
+    assert nself("billing", "subscription", "import", subscription["id"]).returncode == 0
+    [access] = told(nself, "sync", "find-inconsistencies", code=1)
+    assert (access["check"], access["object"]) == ("access_differs", subscription["id"])
+    [orphan] = told(nself, "sync", "find-orphaned", code=1)
+    assert (orphan["check"], orphan["mend"]) == (
+        "subscription_without_customer",
+        f"nself billing customer import {customer}",
+    )
+    assert nself("billing", "sync", "all").returncode == 2
+    compared = told(nself, "sync", "all", "--dry-run", code=1)
+    assert compared["differing"] > 0
+    one_sided = [one for one in told(nself, "sync", "find-orphaned", code=1) if one["check"] == "missing_here"]
+    assert customer in {one["object"] for one in one_sided}
+    told(nself, "sync", "all", "--execute", code=1)
+    follow(clock, sandbox)
+    drain(unit_of_work, DISPATCHER)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE billing_invoices SET amount_remaining_minor = 5 WHERE status = 'paid'"))
+    found = told(nself, "sync", "find-inconsistencies", code=1)
+    assert {"paid_with_rest"} <= {one["check"] for one in found}

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.reconciliation.models import ReconciliationDifference, ReconciliationRun
-from billing_worker.domains.reconciliation.states import RunStatus
+from billing_worker.domains.reconciliation.states import DifferenceKind, RunStatus
 from billing_worker.mirror.registry import REGISTRY
 from billing_worker.mirror.tables import table_of
 
@@ -75,6 +75,20 @@ def list_differences(session: Session, run_id: int, *, limit: int = 100) -> Sequ
     return session.scalars(
         select(ReconciliationDifference)
         .where(ReconciliationDifference.run_id == run_id)
+        .order_by(ReconciliationDifference.id)
+        .limit(limit)
+    ).all()
+
+
+def list_one_sided(session: Session, run_id: int, *, limit: int = 100) -> Sequence[ReconciliationDifference]:
+    """Return what only one side had when a run compared, and is not healed."""
+    return session.scalars(
+        select(ReconciliationDifference)
+        .where(
+            ReconciliationDifference.run_id == run_id,
+            ReconciliationDifference.kind != DifferenceKind.DIFFERS,
+            ReconciliationDifference.healed_at.is_(None),
+        )
         .order_by(ReconciliationDifference.id)
         .limit(limit)
     ).all()
