@@ -27,7 +27,7 @@ MAX_NAME = 255
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
-_SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89abAB])")
+_SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _NAME = re.compile(r"[!-~]+")
 """Printable ASCII without blanks: what ids and type names are made of."""
 
