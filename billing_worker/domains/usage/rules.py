@@ -33,7 +33,10 @@ _KINDS = {Level.MONTHLY: PeriodKind.MONTH, Level.DAILY: PeriodKind.DAY, Level.HO
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One thing that is metered; units of `round_to` are the metric's own."""
+    """One thing that is metered; units of `round_to` are the metric's own.
+
+    Shape: `stripe_meter` is the event name of the Stripe meter that is told of it, if one is.
+    """
 
     name: str
     description: str
@@ -41,6 +44,7 @@ class Metric:
     unit: str
     round_to: int = 1
     rounding: Rounding = Rounding.NONE
+    stripe_meter: str | None = None
 
 
 class MetricCatalog:
@@ -75,6 +79,10 @@ class MetricCatalog:
     def of_formula(self, formula: Formula) -> list[str]:
         """Name the metrics of one formula."""
         return [metric.name for metric in self if metric.formula is formula]
+
+    def metered(self) -> list[str]:
+        """Name the metrics that a Stripe meter is told of."""
+        return [metric.name for metric in self if metric.stripe_meter is not None]
 
 
 class UsageRecord(NamedTuple):
@@ -291,6 +299,7 @@ def describe_formula(metric: Metric) -> str:
     """Say in words how a metric's records become its billed quantity."""
     sentences = {
         Formula.SUM: "all values added",
+        Formula.COUNT: "how many records there are",
         Formula.MAX: "the highest value",
         Formula.LAST: "the value of the newest record, by time of use and then order of arrival",
         Formula.UNIQUE: "how many different unique keys were seen",

@@ -9,6 +9,7 @@ class Formula(StrEnum):
     """How the records of a period become one number."""
 
     SUM = "sum"
+    COUNT = "count"
     MAX = "max"
     LAST = "last"
     UNIQUE = "unique"

@@ -19,11 +19,13 @@ from billing_worker.kernel.periods import Period
 _COMPARE = """
 WITH raw AS (
     SELECT u.user_id, u.metric_type, b.bucket_start,
-           count(*) FILTER (WHERE t.aggregated_at IS NOT NULL) AS record_count,
+           count(*) FILTER (WHERE t.aggregated_at IS NOT NULL)
+               - 2 * count(u.corrects_id) FILTER (WHERE t.aggregated_at IS NOT NULL) AS record_count,
            coalesce(sum(u.value) FILTER (WHERE t.aggregated_at IS NOT NULL), 0) AS sum_value,
            max(u.value) FILTER (WHERE t.aggregated_at IS NOT NULL) AS max_value,
            (array_agg(u.value ORDER BY u.created_at DESC, u.id DESC)
-               FILTER (WHERE t.aggregated_at IS NOT NULL AND u.metric_type = ANY(:last_metrics)))[1] AS last_value,
+               FILTER (WHERE t.aggregated_at IS NOT NULL AND u.metric_type = ANY(:last_metrics)
+                   AND u.corrects_id IS NULL))[1] AS last_value,
            count(DISTINCT u.unique_key) FILTER (WHERE u.metric_type = ANY(:unique_metrics)) AS unique_count,
            count(*) FILTER (WHERE t.aggregated_at IS NULL) AS open_count
     FROM billing.billing_usage u

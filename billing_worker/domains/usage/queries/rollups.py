@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.usage.rules import SlotBucket
-from billing_worker.domains.usage.states import Level
+from billing_worker.domains.usage.states import ROLLUPS, Level
 
 SLOT_OF_RECORD = "date_bin('15 minutes', u.created_at, TIMESTAMPTZ '2000-01-01 00:00:00+00')"
 """The quarter hour (`rules.SLOT`) of a row `u` of billing_usage."""
@@ -18,49 +18,66 @@ SLOT_OF_RECORD = "date_bin('15 minutes', u.created_at, TIMESTAMPTZ '2000-01-01 0
 DIRTY_KIND = "usage"
 """Marks left by aggregation; subject: metric/first second touched/user."""
 
-_MERGE = """
+_LEVEL = """
 INSERT INTO billing.billing_usage_{level} AS r
-    (user_id, metric_type, bucket_start, record_count, sum_value, max_value, last_value, last_at, last_id, updated_at)
-SELECT u.user_id, u.metric_type, b.bucket_start, count(*), sum(u.value), max(u.value),
-       (array_agg(u.value ORDER BY u.created_at DESC, u.id DESC) FILTER (WHERE u.metric_type = ANY(:last_metrics)))[1],
-       max(u.created_at) FILTER (WHERE u.metric_type = ANY(:last_metrics)),
-       (array_agg(u.id ORDER BY u.created_at DESC, u.id DESC) FILTER (WHERE u.metric_type = ANY(:last_metrics)))[1],
-       :now
-FROM billing.billing_usage u
-JOIN unnest(CAST(:slots AS timestamptz[]), CAST(:starts AS timestamptz[])) AS b (slot, bucket_start)
-  ON b.slot = {slot}
-WHERE u.batch_id = ANY(:batches) AND u.created_at BETWEEN :first_at AND :last_at
-GROUP BY 1, 2, 3
+    (user_id, metric_type, bucket_start, record_count, sum_value, max_value, updated_at)
+SELECT user_id, metric_type, bucket_start, record_count, sum_value, max_value, :now FROM {delta}
+WHERE (SELECT count(*) FROM {before}) >= 0
 ORDER BY 1, 2, 3
 ON CONFLICT (user_id, metric_type, bucket_start) DO UPDATE SET
     record_count = r.record_count + EXCLUDED.record_count,
     sum_value = r.sum_value + EXCLUDED.sum_value,
     max_value = greatest(r.max_value, EXCLUDED.max_value),
-    last_value = CASE WHEN {newer} THEN EXCLUDED.last_value ELSE r.last_value END,
-    last_at = CASE WHEN {newer} THEN EXCLUDED.last_at ELSE r.last_at END,
-    last_id = CASE WHEN {newer} THEN EXCLUDED.last_id ELSE r.last_id END,
     updated_at = EXCLUDED.updated_at
+RETURNING 1
 """
 
-_NEWER = "r.last_at IS NULL OR (EXCLUDED.last_at, EXCLUDED.last_id) > (r.last_at, r.last_id)"
+_COARSER = """
+SELECT f.user_id, f.metric_type, c.coarse AS bucket_start, sum(f.record_count)::bigint AS record_count,
+       sum(f.sum_value) AS sum_value, max(f.max_value) AS max_value, min(f.first_used_at) AS first_used_at
+FROM {finer} f JOIN unnest(CAST(:{fine_names} AS timestamptz[]), CAST(:{coarse_names} AS timestamptz[]))
+     AS c (fine, coarse) ON c.fine = f.bucket_start
+GROUP BY 1, 2, 3
+"""
 
-_RECOUNT_UNIQUE = """
-WITH touched AS (
-    SELECT DISTINCT u.user_id, u.metric_type, b.bucket_start, b.opens_at, b.closes_at
+# The records are read once; each coarser rollup is added up from the finer one's deltas. A level is written when the
+# one before it has been: every round locks in the same order. Without ORDER BY in an aggregate the groups are hashed.
+_MERGE = """
+WITH hourly AS MATERIALIZED (
+    SELECT u.user_id, u.metric_type, b.bucket_start, count(*) - 2 * count(u.corrects_id) AS record_count,
+           sum(u.value) AS sum_value, max(u.value) AS max_value, min(u.created_at) AS first_used_at
     FROM billing.billing_usage u
-    JOIN unnest(CAST(:slots AS timestamptz[]), CAST(:starts AS timestamptz[]),
-                CAST(:opens AS timestamptz[]), CAST(:closes AS timestamptz[]))
-         AS b (slot, bucket_start, opens_at, closes_at)
+    JOIN unnest(CAST(:slots AS timestamptz[]), CAST(:starts AS timestamptz[])) AS b (slot, bucket_start)
       ON b.slot = {slot}
     WHERE u.batch_id = ANY(:batches) AND u.created_at BETWEEN :first_at AND :last_at
-      AND u.metric_type = ANY(:unique_metrics)
+    GROUP BY 1, 2, 3
+), daily AS MATERIALIZED ({daily}), monthly AS MATERIALIZED ({monthly}),
+hours AS ({write_hours}), days AS ({write_days}), months AS ({write_months}),
+marks AS (
+    INSERT INTO billing.billing_dirty_marks (kind, subject_id, marked_at)
+    SELECT :kind, concat_ws('/', metric_type, floor(extract(epoch FROM min(first_used_at)))::bigint, user_id), :now
+    FROM monthly WHERE (SELECT count(*) FROM months) >= 0 GROUP BY user_id, metric_type
+), metered AS (
+    INSERT INTO billing.billing_meter_marks (user_id, metric_type, bucket_start)
+    SELECT user_id, metric_type, bucket_start FROM hourly WHERE metric_type = ANY(:metered_metrics)
 )
-UPDATE billing.billing_usage_{level} r SET unique_count = (
-    SELECT count(DISTINCT raw.unique_key) FROM billing.billing_usage raw
-    WHERE raw.user_id = t.user_id AND raw.metric_type = t.metric_type
-      AND raw.created_at >= t.opens_at AND raw.created_at < t.closes_at)
-FROM touched t
-WHERE (r.user_id, r.metric_type, r.bucket_start) = (t.user_id, t.metric_type, t.bucket_start)
+SELECT DISTINCT metric_type FROM monthly
+"""
+
+_MERGE_LAST = """
+UPDATE billing.billing_usage_{level} r SET last_value = n.value, last_at = n.created_at, last_id = n.id
+FROM (
+    SELECT DISTINCT ON (u.user_id, u.metric_type, b.bucket_start)
+           u.user_id, u.metric_type, b.bucket_start, u.value, u.created_at, u.id
+    FROM billing.billing_usage u
+    JOIN unnest(CAST(:slots AS timestamptz[]), CAST(:starts AS timestamptz[])) AS b (slot, bucket_start)
+      ON b.slot = {slot}
+    WHERE u.batch_id = ANY(:batches) AND u.created_at BETWEEN :first_at AND :last_at
+      AND u.metric_type = ANY(:last_metrics) AND u.corrects_id IS NULL
+    ORDER BY u.user_id, u.metric_type, b.bucket_start, u.created_at DESC, u.id DESC
+) n
+WHERE (r.user_id, r.metric_type, r.bucket_start) = (n.user_id, n.metric_type, n.bucket_start)
+  AND (r.last_at IS NULL OR (n.created_at, n.id) > (r.last_at, r.last_id))
 """
 
 
@@ -105,69 +122,79 @@ def list_slots(session: Session, claimed: ClaimedBatches) -> list[datetime]:
     return list(session.execute(statement, claimed.parameters()).scalars())
 
 
-def merge_rollup(
+def merge_rollups(
+    session: Session,
+    claimed: ClaimedBatches,
+    buckets: Mapping[Level, Sequence[SlotBucket]],
+    *,
+    metered_metrics: Sequence[str],
+    now: datetime,
+) -> set[str]:
+    """Add the claimed records to every rollup, leave marks, and name the metrics they have.
+
+    Shape: a dirty mark per user and metric with the first second it touches; a meter mark per hour of a metered metric.
+    Locks: rollup rows by level and key, so that parallel rounds wait for each other and never deadlock.
+    """
+    hours, days, months = (buckets[level] for level in ROLLUPS)
+    found = session.execute(
+        _MERGE_STATEMENT,
+        {
+            **claimed.parameters(),
+            **slot_parameters(hours),
+            **_names("hours", "days", hours, days),
+            **_names("whole_days", "months", days, months),
+            "metered_metrics": list(metered_metrics),
+            "kind": DIRTY_KIND,
+            "now": now,
+        },
+    )
+    return set(found.scalars())
+
+
+def merge_last(
     session: Session,
     level: Level,
     claimed: ClaimedBatches,
     buckets: Sequence[SlotBucket],
     *,
     last_metrics: Sequence[str],
-    now: datetime,
 ) -> None:
-    """Add the claimed records to one rollup.
+    """Take over the newest record of each touched bucket where it is newer than the one known.
 
-    Locks: rollup rows in key order, so that parallel rounds wait for each other and never deadlock.
+    Order: after `merge_rollups` has made and locked the rows.
     """
     session.execute(
-        text(_MERGE.format(level=level, slot=SLOT_OF_RECORD, newer=_NEWER)),
-        {
-            **claimed.parameters(),
-            "slots": [bucket.slot for bucket in buckets],
-            "starts": [bucket.start for bucket in buckets],
-            "last_metrics": list(last_metrics),
-            "now": now,
-        },
+        text(_MERGE_LAST.format(level=level, slot=SLOT_OF_RECORD)),
+        {**claimed.parameters(), **slot_parameters(buckets), "last_metrics": list(last_metrics)},
     )
-
-
-def recount_unique(
-    session: Session,
-    level: Level,
-    claimed: ClaimedBatches,
-    buckets: Sequence[SlotBucket],
-    *,
-    unique_metrics: Sequence[str],
-) -> None:
-    """Count the different keys of the touched buckets anew.
-
-    Order: after `merge_rollup` has locked the rows: this statement's later snapshot then holds every record whose
-    round was here before, so the last round to come counts them all.
-    """
-    session.execute(
-        text(_RECOUNT_UNIQUE.format(level=level, slot=SLOT_OF_RECORD)),
-        {
-            **claimed.parameters(),
-            "slots": [bucket.slot for bucket in buckets],
-            "starts": [bucket.start for bucket in buckets],
-            "opens": [bucket.span.start for bucket in buckets],
-            "closes": [bucket.span.end for bucket in buckets],
-            "unique_metrics": list(unique_metrics),
-        },
-    )
-
-
-def insert_dirty_marks(session: Session, claimed: ClaimedBatches, *, now: datetime) -> None:
-    """Leave a mark per user and metric that has new usage, with the first second it touches."""
-    statement = text(
-        "INSERT INTO billing.billing_dirty_marks (kind, subject_id, marked_at) "
-        "SELECT :kind, concat_ws('/', metric_type, floor(extract(epoch FROM min(created_at)))::bigint, user_id), :now "
-        "FROM billing.billing_usage "
-        "WHERE batch_id = ANY(:batches) AND created_at BETWEEN :first_at AND :last_at GROUP BY user_id, metric_type"
-    )
-    session.execute(statement, {**claimed.parameters(), "kind": DIRTY_KIND, "now": now})
 
 
 def finish_batches(session: Session, ids: Sequence[int], *, now: datetime) -> None:
     """Mark batches as aggregated."""
     statement = text("UPDATE billing.billing_usage_batches SET aggregated_at = :now WHERE id = ANY(:ids)")
     session.execute(statement, {"ids": list(ids), "now": now})
+
+
+def slot_parameters(buckets: Sequence[SlotBucket]) -> dict[str, object]:
+    """Tell a statement in which bucket each slot lies."""
+    return {"slots": [bucket.slot for bucket in buckets], "starts": [bucket.start for bucket in buckets]}
+
+
+def _names(
+    fine_names: str, coarse_names: str, fine: Sequence[SlotBucket], coarse: Sequence[SlotBucket]
+) -> dict[str, object]:
+    """Tell in which coarser bucket each finer one lies."""
+    pairs = {one.start: other.start for one, other in zip(fine, coarse, strict=True)}
+    return {fine_names: list(pairs), coarse_names: list(pairs.values())}
+
+
+_MERGE_STATEMENT = text(
+    _MERGE.format(
+        slot=SLOT_OF_RECORD,
+        daily=_COARSER.format(finer="hourly", fine_names="hours", coarse_names="days"),
+        monthly=_COARSER.format(finer="daily", fine_names="whole_days", coarse_names="months"),
+        write_hours=_LEVEL.format(level="hourly", delta="hourly", before="hourly"),
+        write_days=_LEVEL.format(level="daily", delta="daily", before="hours"),
+        write_months=_LEVEL.format(level="monthly", delta="monthly", before="days"),
+    )
+)

@@ -22,7 +22,8 @@ WHERE p.level = '{level}'
 
 # Only aggregated records: the ends of a span are then as recent as its middle.
 _FROM_RAW = """
-SELECT p.position, 1, u.value, u.value, u.value, u.created_at, u.id
+SELECT p.position, CASE WHEN u.corrects_id IS NULL THEN 1 ELSE -1 END, u.value, u.value, u.value,
+       CASE WHEN u.corrects_id IS NULL THEN u.created_at END, u.id
 FROM pieces p
 JOIN billing.billing_usage u
   ON u.user_id = p.user_id AND u.metric_type = p.metric_type

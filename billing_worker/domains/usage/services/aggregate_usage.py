@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
-from billing_worker.domains.usage.queries import rollups
+from billing_worker.domains.usage.queries import rollups, uniques
 from billing_worker.domains.usage.queries.rollups import ClaimedBatches, OpenBatch
 from billing_worker.domains.usage.rules import MetricCatalog, buckets_by_level
 from billing_worker.domains.usage.states import ROLLUPS, Formula
@@ -83,11 +83,10 @@ def _add(
         last_at=max(batch.last_at for batch in batches),
     )
     buckets = buckets_by_level(rollups.list_slots(session, claimed), zone)
-    for level in ROLLUPS:
-        last_metrics = metrics.of_formula(Formula.LAST)
-        rollups.merge_rollup(session, level, claimed, buckets[level], last_metrics=last_metrics, now=now)
-        unique_metrics = metrics.of_formula(Formula.UNIQUE)
-        if unique_metrics:
-            rollups.recount_unique(session, level, claimed, buckets[level], unique_metrics=unique_metrics)
-    rollups.insert_dirty_marks(session, claimed, now=now)
+    touched = rollups.merge_rollups(session, claimed, buckets, metered_metrics=metrics.metered(), now=now)
+    if last_metrics := sorted(touched.intersection(metrics.of_formula(Formula.LAST))):
+        for level in ROLLUPS:
+            rollups.merge_last(session, level, claimed, buckets[level], last_metrics=last_metrics)
+    if unique_metrics := sorted(touched.intersection(metrics.of_formula(Formula.UNIQUE))):
+        uniques.add_unique_keys(session, claimed, buckets, unique_metrics=unique_metrics)
     rollups.finish_batches(session, claimed.ids, now=now)

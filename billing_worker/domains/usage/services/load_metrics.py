@@ -16,8 +16,11 @@ from billing_worker.domains.usage.states import Formula, Rounding
 Choice = TypeVar("Choice", Formula, Rounding)
 
 _SHIPPED = "metrics.yml"
+
+EVENT_NAME_MAX = 100
+"""Source: Stripe API reference, meter: event_name."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_FIELDS = frozenset({"description", "formula", "unit", "round_to", "rounding"})
+_FIELDS = frozenset({"description", "formula", "unit", "round_to", "rounding", "stripe_meter"})
 
 
 def load_metrics(path: Path | None = None) -> MetricCatalog:
@@ -52,14 +55,30 @@ def _metric(source: str, name: object, definition: object) -> Metric:
     round_to = definition.get("round_to", 1)
     if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
         raise MetricCatalogError(source, f"{name}: round_to {round_to!r} is not a positive integer; for example 1000")
+    formula = _choice(source, name, "formula", definition.get("formula"), Formula)
     return Metric(
         name=name,
         description=str(definition.get("description", "")),
-        formula=_choice(source, name, "formula", definition.get("formula"), Formula),
+        formula=formula,
         unit=unit,
         round_to=round_to,
         rounding=_choice(source, name, "rounding", definition.get("rounding", "none"), Rounding),
+        stripe_meter=_stripe_meter(source, name, definition.get("stripe_meter"), formula),
     )
+
+
+def _stripe_meter(source: str, name: str, value: object, formula: Formula) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= EVENT_NAME_MAX:
+        raise MetricCatalogError(source, f"{name}: stripe_meter {value!r} is not an event name; for example api_calls")
+    if formula not in {Formula.SUM, Formula.COUNT}:
+        raise MetricCatalogError(
+            source,
+            f"{name}: a {formula} cannot be told to a Stripe meter, whose events only add up; take sum or count, or "
+            "bill it here as overage",
+        )
+    return value
 
 
 def _choice(source: str, name: str, field: str, value: object, kind: type[Choice]) -> Choice:

@@ -51,6 +51,7 @@ def measure_usage(
 def _measurement(formula: Formula, parts: MeasuredParts, unique_count: int) -> Measurement:
     values = {
         Formula.SUM: parts.sum_value,
+        Formula.COUNT: parts.record_count,
         Formula.MAX: parts.max_value,
         Formula.LAST: parts.last_value or 0,
         Formula.UNIQUE: unique_count,
