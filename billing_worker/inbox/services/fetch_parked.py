@@ -97,7 +97,8 @@ def _fetch(unit_of_work: UnitOfWork, gateway: Retrieving, parked: ParkedForFetch
             _store_answer(unit_of_work, parked, gateway.retrieve(object_type, object_id, account_id=account_id))
     except (RetryableError, StripeKeyRejected) as error:
         # A rejected key says nothing about the object: an operator mends the key, arrival order would be a guess.
-        _try_later(unit_of_work, parked, str(error))
+        with unit_of_work.transaction() as session:
+            _try_later(session, parked, unit_of_work.now(), str(error))
     except TerminalError as error:
         with unit_of_work.transaction() as session:
             _settle_by_arrival(session, parked, unit_of_work.now(), str(error))
@@ -113,7 +114,7 @@ def _store_answer(unit_of_work: UnitOfWork, parked: ParkedForFetch, answer: Retr
             return
         if parked.second is not None and answer.observed_at <= parked.second:
             # Stripe's clock has not passed the second yet: this answer could miss an event of it.
-            session.execute(_LATER, {"key": parked.object_key, "until": now + _FIRST_BACKOFF, "detail": "too early"})
+            _try_later(session, parked, now, "too early")
             return
         ingest_snapshot(
             session,
@@ -126,14 +127,12 @@ def _store_answer(unit_of_work: UnitOfWork, parked: ParkedForFetch, answer: Retr
         session.execute(_UNPARK, {"key": parked.object_key})
 
 
-def _try_later(unit_of_work: UnitOfWork, parked: ParkedForFetch, detail: str) -> None:
-    with unit_of_work.transaction() as session:
-        now = unit_of_work.now()
-        if parked.attempts >= MAX_ATTEMPTS:
-            _settle_by_arrival(session, parked, now, detail)
-            return
-        until = now + _FIRST_BACKOFF * (1 << (parked.attempts - 1))
-        session.execute(_LATER, {"key": parked.object_key, "until": until, "detail": detail[:500]})
+def _try_later(session: Session, parked: ParkedForFetch, now: datetime, detail: str) -> None:
+    if parked.attempts >= MAX_ATTEMPTS:
+        _settle_by_arrival(session, parked, now, detail)
+        return
+    until = now + _FIRST_BACKOFF * (1 << (parked.attempts - 1))
+    session.execute(_LATER, {"key": parked.object_key, "until": until, "detail": detail[:500]})
 
 
 def _settle_by_arrival(session: Session, parked: ParkedForFetch, now: datetime, detail: str) -> None:

@@ -116,6 +116,18 @@ def test_stripe_being_away_delays_and_in_the_end_arrival_order_stands_in(
     assert rows(session, CUSTOMERS) == [("cus_1", "1@x.io", True)]
 
 
+@pytest.mark.usefixtures("unclear")
+def test_a_second_that_stripe_s_clock_never_passes_parks_its_object_no_longer_than_any_other(
+    unit_of_work: UnitOfWork, session: Session, clock: FixedClock
+) -> None:
+    early = truth("early@x.io", from_unix(EPOCH))
+    for _ in range(MAX_ATTEMPTS):
+        assert fetch(unit_of_work, early) == 1
+        clock.advance(timedelta(minutes=10))
+    drain(unit_of_work, RecordingReactions())
+    assert rows(session, CUSTOMERS) == [("cus_1", "1@x.io", True)]
+
+
 def test_a_snapshot_hides_no_newer_event_and_undoes_none(
     engine: Engine, unit_of_work: UnitOfWork, session: Session
 ) -> None:
