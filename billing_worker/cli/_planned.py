@@ -60,22 +60,7 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "billing export": (DASHBOARD + " (Payments, Export)", {"charges": "write charges as CSV"}),
     "billing incident": ("your own incident log", {"create": "open an incident that later commands refer to"}),
-    "billing overage": (
-        DATABASE,
-        {
-            "audit": "trace an overage charge to its usage",
-            "recalculate": "compute overage again",
-            "update": "correct an overage with its figures",
-        },
-    ),
     "billing payment": (DASHBOARD + " (Payments)", {"create": "charge a customer once"}),
-    "billing quota": (
-        DATABASE,
-        {
-            "calculate-overage": "compute the overage of given figures",
-            "show-overage": "show what a user used beyond the limit",
-        },
-    ),
     "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
     "billing usage": (
         DATABASE + ", table billing_usage",

@@ -59,6 +59,15 @@ def list_periods(session: Session, period_ids: Sequence[int]) -> list[UsedPeriod
     return _read(session, statement, ids=list(period_ids))
 
 
+def list_open_periods(session: Session, user_id: str) -> list[UsedPeriod]:
+    """Return a user's open periods: what overage they would have if they ended with what is used by now."""
+    statement = (
+        f"SELECT {_COLUMNS} FROM billing.billing_quota_periods p "  # noqa: S608 - constants
+        "WHERE p.user_id = :user_id AND p.status = 'open' ORDER BY p.metric_type, p.id"
+    )
+    return _read(session, statement, user_id=user_id)
+
+
 def note_accounted(session: Session, accounted: Sequence[tuple[int, int]]) -> None:
     """Note for periods up to which use they are accounted for; what quotas measured is, in any case."""
     statement = text(

@@ -16,12 +16,11 @@ from billing_worker.domains.overage.pricing import Choice, Payer, PriceBook, unp
 from billing_worker.domains.overage.queries.overages import lock_rows
 from billing_worker.domains.overage.queries.payers import list_payers
 from billing_worker.domains.overage.queries.periods import UsedPeriod, list_due_periods, list_periods, note_accounted
+from billing_worker.domains.overage.services.measure_periods import measure_periods
 from billing_worker.domains.overage.services.write_overage import Figures, write_overage
 from billing_worker.domains.overage.states import OverageSource, OverageStatus
 from billing_worker.domains.quotas.queries.periods import lock_quotas
-from billing_worker.domains.quotas.rules import LIMIT_MAX
-from billing_worker.domains.usage.rules import MetricCatalog, UsageSpan
-from billing_worker.domains.usage.services.measure_usage import measure_usage
+from billing_worker.domains.usage.rules import MetricCatalog
 
 BATCH = 200
 GRACE = timedelta(minutes=10)
@@ -58,8 +57,7 @@ def _account(
     zone: ZoneInfo,
     now: datetime,
 ) -> Counter[str]:
-    spans = [UsageSpan(one.user_id, one.metric_type, one.period) for one in periods]
-    measured = [min(one.value, LIMIT_MAX) for one in measure_usage(session, spans, metrics=metrics, zone=zone)]
+    measured = measure_periods(session, periods, metrics=metrics, zone=zone)
     payers = list_payers(session, {one.user_id for one in periods})
     rows = lock_rows(session, [one.id for one in periods])
     written: Counter[str] = Counter()
@@ -90,7 +88,7 @@ def _figures(
         return Figures(measured, measured, period.granted, choice, payer)
     newest = rows[-1]
     # What an operator corrected stays corrected; records that came since are added.
-    used = newest.used_value + measured - newest.measured_value
+    used = max(0, newest.used_value + measured - newest.measured_value)
     if newest.status is OverageStatus.UNBILLABLE:
         choice = Choice(None, newest.detail)
     else:

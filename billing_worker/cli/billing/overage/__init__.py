@@ -1,0 +1,1 @@
+"""What was used beyond a quota, and what it costs."""
