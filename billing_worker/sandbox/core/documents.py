@@ -49,6 +49,12 @@ def list_of(data: Iterable[Document], url: str, *, has_more: bool = False) -> Do
     return {"object": "list", "data": list(data), "has_more": has_more, "url": url}
 
 
+def counted_list(data: Iterable[Document], url: str) -> Document:
+    """Wrap the parts that an object shows of itself: Stripe counts those."""
+    found = list(data)
+    return {"object": "list", "data": found, "has_more": False, "total_count": len(found), "url": url}
+
+
 def reference(value: Any) -> str | None:  # noqa: ANN401 - an id, an expanded object or null
     """Give the id of a reference, expanded or not."""
     found: str | None = value["id"] if isinstance(value, dict) else value

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from billing_worker.sandbox.core.documents import Document, reference
-from billing_worker.sandbox.core.errors import invalid
+from billing_worker.sandbox.core.errors import invalid, no_such
 from billing_worker.sandbox.core.pagination import in_range, page
 from billing_worker.sandbox.core.routes import Call, Handler
 
+_OWNERS = ("customer", "subscription")
+"""Filters that must name something: Stripe lists nothing of what it does not know."""
 _NAMING_A_CUSTOMER = frozenset({"customer", "subscription", "invoice"})
 
 
@@ -25,6 +27,9 @@ def listing(
 
     def handle(call: Call) -> Document:
         params = call.params
+        for name in _OWNERS:
+            if params.get(name) and not call.session.store.knows(name, params[name]):
+                raise no_such(name, params[name], param=name)
 
         def wanted(document: Document) -> bool:
             return (

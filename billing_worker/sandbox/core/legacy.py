@@ -30,6 +30,19 @@ def _promotion(raw: Raw) -> None:
     raw["promotion"] = {"type": "coupon", "coupon": raw.pop("coupon")}
 
 
+def _anchor(raw: Raw) -> None:
+    raw["billing_cycle_anchor"] = {"type": raw["billing_cycle_anchor"]}
+
+
+def _preview_anchor(raw: Raw) -> None:
+    details = raw["subscription_details"]
+    word = details.get("billing_cycle_anchor")
+    if isinstance(word, str):
+        is_word = word in {"now", "unchanged"}
+        anchor = {"type": word} if is_word else {"type": "timestamp", "timestamp": word}
+        raw["subscription_details"] = details | {"billing_cycle_anchor": anchor}
+
+
 def _iterations(raw: Raw) -> None:
     # How long an iteration lasts depends on the phase's price, so they cannot become today's `duration` here.
     phases = {index: dict(phase) for index, phase in raw["phases"].items()}
@@ -47,6 +60,9 @@ _RENAMED: dict[tuple[str, str], tuple[str, Callable[[Raw], None]]] = {
     ("POST", "/v1/setup_intents"): ("payment_method_types", _allowed_types),
     ("POST", "/v1/checkout/sessions"): ("payment_method_types", _allowed_types),
     ("POST", "/v1/promotion_codes"): ("coupon", _promotion),
+    ("POST", "/v1/subscriptions/{subscription_exposed_id}"): ("billing_cycle_anchor", _anchor),
+    ("POST", "/v1/subscriptions/{subscription}/resume"): ("billing_cycle_anchor", _anchor),
+    ("POST", "/v1/invoices/create_preview"): ("subscription_details", _preview_anchor),
     ("POST", "/v1/subscription_schedules"): ("phases", _iterations),
     ("POST", "/v1/subscription_schedules/{schedule}"): ("phases", _iterations),
 }

@@ -51,6 +51,10 @@ class Store:
         """Return a committed document, not to be changed."""
         return self._kinds.get(kind, {}).get(object_id)
 
+    def knows(self, kind: str, object_id: str) -> bool:
+        """Tell whether there is, or was, such an object."""
+        return self.find(kind, object_id) is not None or self.find(f"_deleted_{kind}", object_id) is not None
+
     def put(self, document: Document) -> None:
         """Add or replace a document; its place in the order of creation stays."""
         kind, object_id = document["object"], document["id"]
@@ -69,8 +73,8 @@ class Store:
                 self._reindex(kind, path, document, None)
 
     def newest_first(self, kind: str) -> Iterator[Document]:
-        """Walk a kind from the newest to the oldest."""
-        return iter(reversed(self._kinds.get(kind, {}).values()))
+        """Walk a kind from the newest to the oldest; what only another object refers to is not shown."""
+        return (entry for entry in reversed(self._kinds.get(kind, {}).values()) if "_is_hidden" not in entry)
 
     def ids_where(self, kind: str, path: str, value: Any) -> Iterable[str]:  # noqa: ANN401 - any JSON scalar
         """List ids by an indexed path, oldest first."""

@@ -25,11 +25,27 @@ def anchor_from(params: dict[str, Any], now: int, trial_end: int | None) -> int:
         )
     if config is not None:
         return _configured(config, trial_end or now)
+    if isinstance(anchor, dict):
+        anchor = anchor.get("timestamp")
     if isinstance(anchor, int):
         if anchor < now:
             raise invalid("billing_cycle_anchor cannot be in the past.", param="billing_cycle_anchor")
         return anchor
     return trial_end or now
+
+
+def moved_anchor(params: dict[str, Any]) -> str | None:
+    """Read what a change does to the anchor: `now`, `unchanged` or nothing said.
+
+    Raises: ApiError for another word.
+    """
+    given = params.get("billing_cycle_anchor")
+    word: str | None = given.get("type") if isinstance(given, dict) else given
+    if word not in {None, "now", "unchanged"}:
+        raise invalid(
+            "Invalid billing_cycle_anchor[type]: must be one of now or unchanged", param="billing_cycle_anchor[type]"
+        )
+    return word
 
 
 def _configured(config: dict[str, int], after: int) -> int:

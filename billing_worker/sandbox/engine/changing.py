@@ -7,6 +7,7 @@ from typing import Any
 from billing_worker.sandbox.core.documents import Document, clone, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.anchors import moved_anchor
 from billing_worker.sandbox.engine.collecting import collect
 from billing_worker.sandbox.engine.discounts import applies, still_applying
 from billing_worker.sandbox.engine.invoices import finalize, open_draft
@@ -18,9 +19,10 @@ from billing_worker.sandbox.engine.items import (
     new_item,
     set_extras,
     set_quantity,
+    show_items,
 )
 from billing_worker.sandbox.engine.pausing import pause, rule_without_method
-from billing_worker.sandbox.engine.prices import period_end, plan_of
+from billing_worker.sandbox.engine.prices import one_period_before, period_end, plan_of
 from billing_worker.sandbox.engine.proration import (
     check_proration_date,
     is_licensed,
@@ -34,7 +36,7 @@ from billing_worker.sandbox.engine.subscription_invoices import (
     usage_lines,
     whole_period_lines,
 )
-from billing_worker.sandbox.engine.subscription_terms import notice_at, trial_end_of
+from billing_worker.sandbox.engine.subscription_terms import is_flexible, notice_at, trial_end_of
 
 _PRORATIONS = ("always_invoice", "create_prorations", "none")
 
@@ -57,6 +59,9 @@ def change_items(
     was_trialing = before["status"] == "trialing"
     if "trial_end" in params:
         resets = _change_trial(session, subscription, params) or resets
+    begins_anew = not was_trialing and _begins_anew(session, before, subscription)
+    if not resets and subscription["status"] != "trialing" and interval_of(before) != interval_of(subscription):
+        _realign(subscription, session.now)
     prorations: list[Document] = []
     if behavior != "none" and not was_trialing:
         prorations = _prorations(session, before, subscription, at, resets=resets)
@@ -65,7 +70,8 @@ def change_items(
     add_extra_items(session, subscription, params.get("add_invoice_items"))
     if resets:
         _reset_periods(session, subscription)
-    return resets or (behavior == "always_invoice" and bool(prorations)), resets
+    is_due = bool(prorations) and (behavior == "always_invoice" or begins_anew)
+    return resets or is_due, resets
 
 
 def check_proration_behavior(params: dict[str, Any]) -> str:
@@ -122,7 +128,7 @@ def change_invoice(session: Session, subscription: Document, *, whole_period: bo
 def resume(session: Session, subscription: Document, params: dict[str, Any]) -> None:
     """Take up a paused subscription: with a whole new period, or with what is left of the one it was in."""
     subscription |= {"status": "active", "status_details": None}
-    if params.get("billing_cycle_anchor", "now") == "now":
+    if moved_anchor(params) != "unchanged":
         _reset_periods(session, subscription)
         given = {"payment_behavior": params.get("payment_behavior", "error_if_incomplete")}
         invoice_now(session, subscription, given, whole_period=True)
@@ -174,6 +180,7 @@ def _apply(session: Session, subscription: Document, changes: list[dict[str, Any
     if not items:
         raise invalid("A subscription must have at least one active plan.", param="items")
     check_items(items)
+    show_items(subscription)
     if items[0]["price"]["currency"] != subscription["currency"]:
         raise invalid(
             f"The price specified only supports `{items[0]['price']['currency']}`. This doesn't match the expected "
@@ -183,9 +190,15 @@ def _apply(session: Session, subscription: Document, changes: list[dict[str, Any
 
 
 def _resets(session: Session, before: Document, after: Document, params: dict[str, Any]) -> bool:
-    # Source: Stripe documentation, “Change the price of existing subscriptions”, billing periods.
-    anchor = params.get("billing_cycle_anchor")
-    if anchor == "now" or _interval(before) != _interval(after):
+    # Source: Stripe documentation, “Compare classic and flexible billing mode”, reset the billing cycle anchor.
+    if moved_anchor(params) == "now":
+        return True
+    return not is_flexible(after) and _begins_anew(session, before, after)
+
+
+def _begins_anew(session: Session, before: Document, after: Document) -> bool:
+    # Source: Stripe documentation, “Change the price of existing subscriptions”: what is invoiced at once.
+    if interval_of(before) != interval_of(after):
         return True
     was_free = all(is_licensed(item) and item_amount(session, item) == 0 for item in before["items"]["data"])
     return (
@@ -195,7 +208,17 @@ def _resets(session: Session, before: Document, after: Document, params: dict[st
     )
 
 
-def _interval(subscription: Document) -> tuple[str, int]:
+def _realign(subscription: Document, at: int) -> None:
+    # The anchor stays: the period is that of the new interval which holds the change.
+    anchor = subscription["billing_cycle_anchor"]
+    for item in subscription["items"]["data"]:
+        end = period_end(item["price"], anchor, at)
+        start = max(one_period_before(item["price"], end), anchor)
+        item |= {"current_period_start": start, "current_period_end": end}
+
+
+def interval_of(subscription: Document) -> tuple[str, int]:
+    """Tell how long the periods of a subscription are."""
     recurring = subscription["items"]["data"][0]["price"]["recurring"]
     return recurring["interval"], recurring["interval_count"]
 

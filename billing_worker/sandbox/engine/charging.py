@@ -8,6 +8,7 @@ from billing_worker.sandbox.core.documents import Document, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import part_of
 from billing_worker.sandbox.engine.balance import book
 from billing_worker.sandbox.engine.blanks import BLANK_CHARGE, BLANK_INTENT, fresh
 from billing_worker.sandbox.engine.cards import PLAIN, Card, card_at
@@ -17,6 +18,8 @@ from billing_worker.sandbox.engine.funds import account_balance
 _FEE_BPS = 290
 _FEE_FIXED_MINOR = 30
 """Source: Stripe's standard US price, 2.9 % + 30 ¢."""
+_HOLD_SECONDS = 7 * 86_400
+"""Source: Stripe documentation, “Place a hold on a payment method”: seven days for most cards."""
 _RISK_SCORES = {"normal": 20, "elevated": 70, "highest": 95}
 ADVICE: Document = {"advice_code": "try_again_later", "network_decline_code": "01"}
 """What an issuer's refusal carries besides its code."""
@@ -127,10 +130,29 @@ def _past(status: str) -> str:
     return "succeeded" if status == "succeeded" else "been canceled"
 
 
+def next_action(intent: Document) -> Document:
+    """Tell where the card's holder goes: to a page when the request brought an address to return to."""
+    if return_url := intent.get("_return_url"):
+        url = f"https://hooks.stripe.com/3d_secure_2/hosted?merchant=acct_sandbox&payment_intent={intent['id']}"
+        return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
+    return {
+        "type": "use_stripe_sdk",
+        "use_stripe_sdk": {
+            "directory_server_name": "visa",
+            "merchant": "acct_sandbox",
+            "one_click_authn": None,
+            "server_transaction_id": token(24),
+            "three_d_secure_2_source": f"src_{token(24)}",
+            "three_ds_method_url": "",
+            "type": "stripe_3ds2_fingerprint",
+        },
+    }
+
+
 def _require_action(session: Session, intent: Document) -> ApiError:
     intent |= {
         "status": "requires_action",
-        "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}},
+        "next_action": next_action(intent),
     }
     session.tell("payment_intent.requires_action", intent)
     return ApiError(
@@ -218,6 +240,8 @@ def _outcome(card: Card) -> Document:
 
 def _hold(session: Session, intent: Document, charge: Document) -> None:
     charge |= {"captured": False, "amount_captured": 0}
+    if "card" in charge["payment_method_details"]:
+        charge["payment_method_details"]["card"]["capture_before"] = session.recorded_at + _HOLD_SECONDS
     intent |= {
         "status": "requires_capture",
         "amount_capturable": intent["amount"],
@@ -254,7 +278,7 @@ def _details(method: Document, amount_minor: int) -> Document:
 def settle_funds(session: Session, charge: Document, *, is_instant: bool = False) -> None:
     """Book a charge's money, at once available for the test card that skips the waiting."""
     # Stripe fills the balance transaction in afterwards, so charge.succeeded shows null and charge.updated follows.
-    fee_minor = charge["amount_captured"] * _FEE_BPS // 10_000 + _FEE_FIXED_MINOR
+    fee_minor = part_of(charge["amount_captured"], _FEE_BPS, 10_000) + _FEE_FIXED_MINOR
     entry = book(session, charge, kind="charge", amount_minor=charge["amount_captured"], fee_minor=fee_minor)
     charge["balance_transaction"] = entry["id"]
     session.tell_changes(charge)

@@ -149,7 +149,7 @@ def _pay(session: Session, checkout: Document, method: Document) -> bool:
         session,
         amount_minor=checkout["amount_total"],
         currency=checkout["currency"],
-        capture_method=given.get("capture_method", "automatic"),
+        capture_method=given.get("capture_method", "automatic_async"),
         customer=checkout["customer"],
         description=given.get("description"),
         metadata=given.get("metadata") or {},

@@ -30,6 +30,9 @@ def collect(
     if is_automatic or invoice["attempt_count"] == 0:
         invoice["attempt_count"] += 1
     refusal = missing_method() if method is None else _confirm(session, invoice, method)
+    if refusal is not None and refusal.code == "authentication_required" and invoice["attempt_count"] == 1:
+        # What waits for the card's holder at the start has not been tried yet, as recorded.
+        invoice["attempt_count"] = 0
     if refusal is None and _is_processing(session, invoice):
         # A debit takes days: the invoice stays open, and nobody tries again meanwhile.
         invoice["next_payment_attempt"] = None

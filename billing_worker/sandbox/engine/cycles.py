@@ -5,6 +5,7 @@ from __future__ import annotations
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.core.timeline import Duty
+from billing_worker.sandbox.engine.amounts import part_of
 from billing_worker.sandbox.engine.collecting import collect
 from billing_worker.sandbox.engine.discounts import drop_discounts, still_applying
 from billing_worker.sandbox.engine.invoices import (
@@ -166,7 +167,7 @@ def _charged(session: Session, subscription: Document, item: Document) -> list[D
     if subscription["billing_cycle_anchor"] > start:
         whole = end - one_period_before(item["price"], end)
         for entry in lines:
-            amount = entry["amount"] * (end - start) // whole
+            amount = part_of(entry["amount"], end - start, whole)
             entry |= {"amount": amount, "subtotal": amount}
     return lines
 

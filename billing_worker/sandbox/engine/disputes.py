@@ -51,7 +51,7 @@ def open_dispute(session: Session, charge: Document, reason: str) -> Document:
         "status": "warning_needs_response" if is_inquiry else "needs_response",
     }
     session.add(dispute, "charge.dispute.created")
-    charge["disputed"] = True
+    charge |= {"disputed": True, "dispute": dispute["id"]}
     session.tell_changes(charge)
     if not is_inquiry:
         entry = book(session, dispute, kind="adjustment", amount_minor=-charge["amount"], fee_minor=DISPUTE_FEE_MINOR)

@@ -8,11 +8,12 @@ from typing import Any
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import check_metadata
+from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
 from billing_worker.sandbox.engine.items import one_time_price
-from billing_worker.sandbox.engine.lines import as_plain, invoice_item, pricing_of, product_name
-from billing_worker.sandbox.engine.prices import price_amount
+from billing_worker.sandbox.engine.lines import invoice_item, pricing_of, product_name
+from billing_worker.sandbox.engine.prices import hidden_price, price_amount
 from billing_worker.sandbox.engine.taxes import named_rates
 
 
@@ -26,11 +27,13 @@ def item_from(session: Session, customer_id: str, given: dict[str, Any], *, para
     close = "]" if param.endswith("[") else ""
     charged = _charged(session, given, param, close)
     currency = charged["currency"]
-    redeemer = Redeemer(customer_id, currency=currency, subtotal_minor=charged["amount_minor"])
+    item_id = new_id("invoiceitem")
+    redeemer = Redeemer(customer_id, invoice_item=item_id, currency=currency, subtotal_minor=charged["amount_minor"])
     item = invoice_item(
         session,
         customer=customer_id,
         **charged,
+        id=item_id,
         discountable=given.get("discountable", charged["amount_minor"] >= 0),
         discounts=new_discounts(session, given.get("discounts"), redeemer, f"{param}discounts{close}"),
         metadata=check_metadata(given.get("metadata") or {}),
@@ -51,8 +54,9 @@ def change_item(session: Session, item: Document, given: dict[str, Any]) -> None
     """Change an invoice item that is on no finalised invoice."""
     if not given.keys().isdisjoint({"amount", "pricing", "price_data", "quantity", "unit_amount_decimal"}):
         known: dict[str, Any] = {"currency": item["currency"]}
-        if item["pricing"] and (item["pricing"].get("price_details") or {}).get("price"):
-            known["pricing"] = {"price": item["pricing"]["price_details"]["price"]}
+        price_id = (item["pricing"].get("price_details") or {}).get("price")
+        if price_id and "_is_hidden" not in session.get("price", price_id):
+            known["pricing"] = {"price": price_id}
         elif "quantity" in given and "amount" not in given:
             known["unit_amount_decimal"] = item["pricing"]["unit_amount_decimal"]
         charged = _charged(session, known | given, "", "")
@@ -67,7 +71,9 @@ def change_item(session: Session, item: Document, given: dict[str, Any]) -> None
     if "tax_rates" in given:
         item["tax_rates"] = named_rates(session, given["tax_rates"], "tax_rates")
     if "discounts" in given:
-        redeemer = Redeemer(item["customer"], currency=item["currency"], subtotal_minor=item["amount"])
+        redeemer = Redeemer(
+            item["customer"], invoice_item=item["id"], currency=item["currency"], subtotal_minor=item["amount"]
+        )
         item["discounts"] = new_discounts(session, given["discounts"], redeemer)
     item["net_amount"] = None if item["discountable"] else item["amount"]
 
@@ -93,7 +99,7 @@ def _charged(session: Session, given: dict[str, Any], param: str, close: str) ->
     return {
         "amount_minor": amount,
         "currency": currency.lower(),
-        "pricing": as_plain(exact),
+        "pricing": pricing_of(hidden_price(session, exact, currency, given.get("description") or "Invoice item")),
         "quantity": quantity,
         "quantity_decimal": str(quantity),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of
+from billing_worker.sandbox.core.documents import Document, counted_list
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
@@ -14,12 +14,20 @@ from billing_worker.sandbox.engine.charging import new_intent
 from billing_worker.sandbox.engine.customer_balance import change_balance
 from billing_worker.sandbox.engine.discounts import discounts_of, mark_used
 from billing_worker.sandbox.engine.lines import line_from_item
-from billing_worker.sandbox.engine.reductions import coupons_of, put_discounts
+from billing_worker.sandbox.engine.reductions import coupons_of, credits_of, own_discounts, put_discounts
 from billing_worker.sandbox.engine.taxes import amount_with, put_taxes
 
 DRAFT_SECONDS = 3600
 """Source: Stripe documentation, “Invoice workflow”: drafts of subscriptions are finalised about an hour later."""
 _DAY_SECONDS = 86_400
+_PURPOSES = {
+    "subscription_create": "Subscription creation",
+    "subscription_cycle": "Subscription update",
+    "subscription_update": "Subscription update",
+}
+"""How the payments of a subscription's invoices are described, as recorded."""
+_PAGES = {"US": "letter", "CA": "letter"}
+"""What an invoice's paper is when nothing names it; A4 elsewhere."""
 
 
 def new_invoice(session: Session, customer: Document, *, currency: str, reason: str, **given: Any) -> Document:  # noqa: ANN401 - JSON values
@@ -40,9 +48,10 @@ def new_invoice(session: Session, customer: Document, *, currency: str, reason: 
             "customer_shipping": customer["shipping"],
             "customer_tax_exempt": customer["tax_exempt"],
             "discounts": discounts_of(session, customer),
-            "lines": list_of([], ""),
+            "lines": counted_list([], ""),
             "period_end": session.now,
             "period_start": session.now,
+            "webhooks_delivered_at": session.now,
         }
         | {name: value for name, value in given.items() if name != "discounts" or value}
     )
@@ -57,11 +66,12 @@ def set_lines(session: Session, invoice: Document, lines: list[Document]) -> Non
         entry["invoice"] = invoice["id"]
         if "tax_rates" in entry:
             invoice["_line_rates"][entry["id"]] = entry.pop("tax_rates")
-    invoice["lines"] = list_of(lines, f"/v1/invoices/{invoice['id']}/lines")
-    subtotal = sum(entry["amount"] for entry in lines)
+    invoice["lines"] = counted_list(lines, f"/v1/invoices/{invoice['id']}/lines")
+    gross = sum(entry["amount"] for entry in lines)
     discounts = put_discounts(coupons_of(session), invoice["discounts"], lines)
     mark_used(session, discounts)
-    kept = subtotal - sum(entry["amount"] for entry in discounts)
+    kept = gross - sum(entry["amount"] for entry in discounts)
+    subtotal = gross - own_discounts(lines)
     exempt = invoice["customer_tax_exempt"]
     taxes = put_taxes(invoice["_line_rates"], invoice["default_tax_rates"], lines, exempt=exempt)
     total = kept + amount_with(taxes, "exclusive")
@@ -76,6 +86,7 @@ def set_lines(session: Session, invoice: Document, lines: list[Document]) -> Non
         "total_excluding_tax": kept - included,
         "total_taxes": taxes,
         "total_discount_amounts": discounts,
+        "total_pretax_credit_amounts": credits_of(discounts),
         "starting_balance": customer["balance"],
         "amount_due": due,
         "amount_remaining": due,
@@ -137,6 +148,9 @@ def finalize(session: Session, invoice: Document) -> None:
         "invoice_pdf": f"https://pay.stripe.com/invoice/acct_sandbox/test_{secret}/pdf",
     }
     invoice["status_transitions"]["finalized_at"] = session.now
+    if invoice["rendering"] and invoice["rendering"]["pdf"]["page_size"] == "auto":
+        page_size = _PAGES.get(invoice["account_country"], "a4")
+        invoice["rendering"] = invoice["rendering"] | {"pdf": {"page_size": page_size}}
     if invoice["collection_method"] == "send_invoice":
         invoice["next_payment_attempt"] = None
         if invoice["due_date"] is None:
@@ -232,7 +246,8 @@ def _expect_payment(session: Session, invoice: Document) -> None:
         amount_minor=invoice["amount_due"],
         currency=invoice["currency"],
         customer=invoice["customer"],
-        description=f"Invoice {invoice['number']}",
+        description=_PURPOSES.get(invoice["billing_reason"], "Payment for Invoice"),
+        payment_details={"customer_reference": None, "order_reference": invoice["id"]},
         setup_future_usage="off_session" if subscription_id_of(invoice) else None,
         _invoice=invoice["id"],
     )

@@ -42,6 +42,17 @@ def new_item(
     return item
 
 
+def show_items(subscription: Document) -> None:
+    """Count a subscription's items; of a single one, its plan and quantity are shown at the top too.
+
+    Source: every recorded answer has both keys, though no reference names them; null where there are several items.
+    """
+    items = subscription["items"]["data"]
+    only: Document = items[0] if len(items) == 1 else {}
+    subscription["items"]["total_count"] = len(items)
+    subscription |= {"plan": only.get("plan"), "quantity": only.get("quantity")}
+
+
 def set_quantity(item: Document, given: dict[str, Any], param: str, *, default: int | None = None) -> None:
     """Set how many units an item charges; what is metered has no quantity of its own."""
     if item["price"]["recurring"]["usage_type"] == "metered":

@@ -11,6 +11,7 @@ from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.discounts import still_applying
 from billing_worker.sandbox.engine.prices import as_text, price_parts, usage_quantity
+from billing_worker.sandbox.engine.subscription_terms import is_flexible
 
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
 
@@ -22,11 +23,6 @@ def pricing_of(price: Document) -> Document:
         "price_details": {"price": price["id"], "product": price["product"]},
         "unit_amount_decimal": price["unit_amount_decimal"],
     }
-
-
-def as_plain(unit_amount: Decimal) -> Document:
-    """Describe an amount without a price."""
-    return {"type": "price_details", "price_details": None, "unit_amount_decimal": as_text(unit_amount)}
 
 
 def line(*, amount_minor: int, currency: str, description: str, period: tuple[int, int], **given: Any) -> Document:  # noqa: ANN401 - JSON values
@@ -60,13 +56,13 @@ def item_lines(session: Session, subscription: Document, item: Document, period:
     price = session.get("price", item["price"]["id"])
     is_metered = price["recurring"]["usage_type"] == "metered"
     quantity = usage_quantity(session, subscription["customer"], price, period) if is_metered else item["quantity"]
-    name = product_name(session, price)
+    product = product_of(session, price)
     discounts = still_applying(session, item["discounts"])
     return [
         line(
             amount_minor=part.amount_minor,
             currency=price["currency"],
-            description=f"{part.quantity} × {name} ({part.tier}at {_rate(price, part.unit_amount)})",  # noqa: RUF001 - as at Stripe
+            description=f"{counted_name(part.quantity, product)} ({part.tier}at {_rate(price, part.unit_amount)})",
             discounts=discounts,
             period=period,
             parent=_parent(subscription["id"], item["id"]),
@@ -87,7 +83,7 @@ def trial_line(session: Session, subscription: Document, item: Document, period:
     return line(
         amount_minor=0,
         currency=price["currency"],
-        description=f"Trial period for {product_name(session, price)}",
+        description=_trial_words(session, subscription, item),
         period=period,
         parent=_parent(subscription["id"], item["id"]),
         pricing=pricing_of(price) | {"unit_amount_decimal": "0"},
@@ -96,10 +92,28 @@ def trial_line(session: Session, subscription: Document, item: Document, period:
     )
 
 
+def _trial_words(session: Session, subscription: Document, item: Document) -> str:
+    # Source: Stripe documentation, “Compare classic and flexible billing mode”, trials.
+    product = product_of(session, item["price"])
+    if is_flexible(subscription):
+        return f"Free trial for {counted_name(item.get('quantity', 1), product)}"
+    return f"Trial period for {product['name']}"
+
+
+def counted_name(quantity: int, product: Document) -> str:
+    """Name so and so many of a product, in its own unit where it has one."""
+    unit = f" {product['unit_label']}" if product.get("unit_label") else ""
+    return f"{quantity}{unit} × {product['name']}"  # noqa: RUF001 - as at Stripe
+
+
+def product_of(session: Session, price: Document) -> Document:
+    """Give what a price is for; only its id is known of a product that is gone."""
+    return session.find("product", price["product"]) or {"name": price["product"]}
+
+
 def product_name(session: Session, price: Document) -> str:
     """Name what a price is for."""
-    product = session.find("product", price["product"])
-    return str(price["product"] if product is None else product["name"])
+    return str(product_of(session, price)["name"])
 
 
 def spoken_amount(amount_minor: Decimal, currency: str) -> str:
@@ -125,17 +139,9 @@ def line_from_item(item: Document) -> Document:
         currency=item["currency"],
         description=item["description"],
         period=(item["period"]["start"], item["period"]["end"]),
-        parent={
-            "type": "invoice_item_details",
-            "invoice_item_details": {
-                "invoice_item": item["id"],
-                "proration": item["proration"],
-                "proration_details": {"credited_items": (item.get("_credited") or None)},
-                "subscription": details.get("subscription"),
-            },
-            "subscription_item_details": None,
-        },
-        pricing=item["pricing"],
+        parent=_item_parent(item, details),
+        # What a proration costs is no multiple of its unit.
+        pricing=item["pricing"] | {"unit_amount_decimal": None} if item["proration"] else item["pricing"],
         quantity=item["quantity"],
         quantity_decimal=item["quantity_decimal"],
         subscription=details.get("subscription"),
@@ -146,9 +152,31 @@ def line_from_item(item: Document) -> Document:
     )
 
 
+def _item_parent(item: Document, details: Document) -> Document:
+    shown = {
+        "invoice_item": item["id"],
+        "proration": item["proration"],
+        "proration_details": {"credited_items": item.get("_credited")},
+        "subscription": details.get("subscription"),
+    }
+    of_item = details.get("subscription_item")
+    if of_item is None:
+        return {
+            "type": "invoice_item_details",
+            "invoice_item_details": shown,
+            "subscription_item_details": None,
+        }
+    return {
+        "type": "subscription_item_details",
+        "invoice_item_details": None,
+        "subscription_item_details": shown | {"subscription_item": of_item},
+    }
+
+
 def item_id_of(entry: Document) -> str | None:
     """Tell which invoice item a line is of."""
-    details = (entry["parent"] or {}).get("invoice_item_details") or {}
+    parent = entry["parent"] or {}
+    details = parent.get("invoice_item_details") or parent.get("subscription_item_details") or {}
     found: str | None = details.get("invoice_item")
     return found
 

@@ -12,7 +12,7 @@ from billing_worker.sandbox.engine.invoices import close_unpaid
 
 _WAITS_SECONDS = 23 * 3600
 """Source: Stripe documentation, “Pending updates”: 23 hours."""
-_KEPT = ("billing_cycle_anchor", "items", "trial_end", "_billed_until")
+_KEPT = ("billing_cycle_anchor", "items", "plan", "quantity", "trial_end", "_billed_until")
 SUPPORTED = frozenset(
     {"items", "payment_behavior", "proration_behavior", "proration_date", "billing_cycle_anchor", "trial_end", "expand"}
 )

@@ -138,6 +138,38 @@ def new_price(session: Session, given: dict[str, Any]) -> Document:
     }
 
 
+def hidden_price(session: Session, unit_amount: Decimal, currency: str, name: str) -> Document:
+    """Make the price, and its product, that stand behind an amount without one: lists do not show them."""
+    product = session.add(new_product(session, name) | {"active": False, "_is_hidden": True})
+    given = {"currency": currency, "unit_amount_decimal": as_text(unit_amount), "product": product["id"]}
+    return session.add(new_price(session, given) | {"active": False, "_is_hidden": True})
+
+
+def new_product(session: Session, name: str) -> Document:
+    """Build a product that has nothing but a name, not yet added."""
+    return {
+        "id": new_id("product"),
+        "object": "product",
+        "active": True,
+        "created": session.now,
+        "default_price": None,
+        "description": None,
+        "images": [],
+        "livemode": False,
+        "marketing_features": [],
+        "metadata": {},
+        "name": name,
+        "package_dimensions": None,
+        "shippable": None,
+        "statement_descriptor": None,
+        "tax_code": None,
+        "type": "service",
+        "unit_label": None,
+        "updated": session.now,
+        "url": None,
+    }
+
+
 def plan_of(price: Document) -> Document:
     """Show a recurring price as the plan it used to be; subscription items still carry one."""
     recurring = price["recurring"]

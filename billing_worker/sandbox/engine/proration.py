@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import part_of
 from billing_worker.sandbox.engine.items import item_amount
-from billing_worker.sandbox.engine.lines import invoice_item, pricing_of, product_name
+from billing_worker.sandbox.engine.lines import counted_name, invoice_item, item_id_of, pricing_of, product_of
 from billing_worker.sandbox.engine.reductions import put_discounts
 from billing_worker.sandbox.engine.subscription_terms import is_flexible
 
@@ -18,8 +19,8 @@ from billing_worker.sandbox.engine.subscription_terms import is_flexible
 def unused_time(session: Session, subscription: Document, item: Document, at: int, paid: int) -> list[Document]:
     """Give an item's unused time back.
 
-    Units: the whole part of the exact fraction, counted in seconds (STRIPE.md, “Limits”); `paid` is what the whole
-    period costs now with discounts taken off, which a flexible subscription replaces by what was really charged.
+    Units: counted in seconds, rounded to the nearest; `paid` is what the whole period costs now with discounts taken
+    off, which a flexible subscription replaces by what was really charged.
     """
     start, end = item["current_period_start"], item["current_period_end"]
     credited = None
@@ -28,7 +29,7 @@ def unused_time(session: Session, subscription: Document, item: Document, at: in
         if debit is None:
             return []
         paid, start, end, credited = debit.amount_minor, debit.start, debit.end, debit.reference
-    amount = -(paid * (end - at) // (end - start))
+    amount = -part_of(paid, end - at, end - start)
     entry = _item(session, subscription, item, amount, at, end, "Unused time on")
     return [entry | {"_credited": credited}]
 
@@ -36,7 +37,7 @@ def unused_time(session: Session, subscription: Document, item: Document, at: in
 def remaining_time(session: Session, subscription: Document, item: Document, at: int, whole: int) -> Document:
     """Charge an item for what is left of its period; `whole` is what all of it costs, with discounts taken off."""
     start, end = item["current_period_start"], item["current_period_end"]
-    amount = whole * (end - at) // (end - start)
+    amount = part_of(whole, end - at, end - start)
     return _item(session, subscription, item, amount, at, end, "Remaining time on")
 
 
@@ -101,7 +102,16 @@ def _prorated_debits(session: Session, subscription: Document, item: Document) -
         details = (waiting["parent"] or {}).get("subscription_details") or {}
         is_debit = waiting["proration"] and not waiting["description"].startswith("Unused")
         if is_debit and details.get("subscription_item") == item["id"]:
-            yield _Debit(waiting["amount"], waiting["period"]["start"], waiting["period"]["end"], None)
+            period, reference = waiting["period"], _reference(session, waiting)
+            yield _Debit(waiting["amount"], period["start"], period["end"], reference)
+
+
+def _reference(session: Session, item: Document) -> Document | None:
+    invoice = session.find("invoice", item["invoice"])
+    if invoice is None:
+        return None
+    lines = [line["id"] for line in invoice["lines"]["data"] if item_id_of(line) == item["id"]]
+    return {"invoice": invoice["id"], "invoice_line_items": lines}
 
 
 def _invoiced_debits(session: Session, subscription: Document, item: Document) -> Iterator[_Debit]:
@@ -116,8 +126,9 @@ def _invoiced_debits(session: Session, subscription: Document, item: Document) -
 
 
 def _subscription_item_of(line: Document) -> str | None:
+    # Prorations are looked up through their invoice items.
     details = (line["parent"] or {}).get("subscription_item_details") or {}
-    found: str | None = details.get("subscription_item")
+    found: str | None = None if details.get("proration") else details.get("subscription_item")
     return found
 
 
@@ -125,8 +136,8 @@ def _item(
     session: Session, subscription: Document, item: Document, amount: int, at: int, end: int, words: str
 ) -> Document:
     price, quantity = session.get("price", item["price"]["id"]), item["quantity"]
-    name = product_name(session, price)
-    counted = name if quantity == 1 else f"{quantity} × {name}"  # noqa: RUF001 - as at Stripe
+    product = product_of(session, price)
+    counted = product["name"] if quantity == 1 else counted_name(quantity, product)
     return invoice_item(
         session,
         customer=subscription["customer"],

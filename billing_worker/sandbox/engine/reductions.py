@@ -36,7 +36,24 @@ def put_discounts(coupon_of: CouponOf, invoice_discounts: list[str], lines: list
     for discount_id in invoice_discounts:
         coupon = coupon_of(discount_id)
         _take(coupon, discount_id, [entry for entry in lines if is_eligible(coupon, product_of(entry))], left)
+    for entry in lines:
+        entry["pretax_credit_amounts"] = credits_of(entry["discount_amounts"])
     return sum_discounts(lines, invoice_discounts)
+
+
+def own_discounts(lines: Iterable[Document]) -> int:
+    """Add up what lines have off through discounts of their own."""
+    return sum(
+        taken["amount"]
+        for entry in lines
+        for taken in entry["discount_amounts"]
+        if taken["discount"] in entry["discounts"]
+    )
+
+
+def credits_of(reductions: Iterable[Document]) -> list[Document]:
+    """Show discounts as the credits before taxes that they are."""
+    return [taken | {"type": "discount"} for taken in reductions]
 
 
 def sum_discounts(lines: Iterable[Document], at_least: Iterable[str] = ()) -> list[Document]:

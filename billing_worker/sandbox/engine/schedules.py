@@ -9,7 +9,7 @@ from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.core.timeline import Duty
-from billing_worker.sandbox.engine.changing import change_items, final_invoice, invoice_now, prorate_end
+from billing_worker.sandbox.engine.changing import change_items, final_invoice, interval_of, invoice_now, prorate_end
 from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
 from billing_worker.sandbox.engine.invoices import DRAFT_SECONDS, finalize, open_draft
 from billing_worker.sandbox.engine.items import add_extra_items
@@ -220,8 +220,8 @@ def _replace(session: Session, subscription: Document, changes: dict[str, Any], 
     changes.pop("billing_cycle_anchor", None)
     periods = {item["id"]: period_of(item) for item in subscription["items"]["data"]}
     until, anchor = subscription["_billed_until"], subscription["billing_cycle_anchor"]
-    _, is_whole = change_items(session, subscription, changes, before)
-    if is_whole:
+    _, resets = change_items(session, subscription, changes, before)
+    if resets or interval_of(before) != interval_of(subscription):
         template = next(iter(periods.values()))
         for item in subscription["items"]["data"]:
             start, end = periods.get(item["id"], template)

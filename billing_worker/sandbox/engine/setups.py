@@ -9,6 +9,7 @@ from billing_worker.sandbox.core.errors import ApiError
 from billing_worker.sandbox.core.identifiers import new_id, token
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.cards import card_of
+from billing_worker.sandbox.engine.charging import next_action
 
 
 def new_setup_intent(session: Session, customer_id: str | None, **given: Any) -> Document:  # noqa: ANN401 - JSON values
@@ -53,7 +54,7 @@ def confirm_setup(session: Session, intent: Document, method: Document) -> ApiEr
     card = card_of(method)
     intent["payment_method"] = method["id"]
     if card.needs_action and not intent.get("_is_authenticated"):
-        intent |= {"status": "requires_action", "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {}}}
+        intent |= {"status": "requires_action", "next_action": next_action(intent)}
         session.tell("setup_intent.requires_action", intent)
         return None
     if card.fails_on_setup:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of
+from billing_worker.sandbox.core.documents import Document, counted_list
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.families import check_metadata
 from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.session import Session
+from billing_worker.sandbox.engine.amounts import part_of
 from billing_worker.sandbox.engine.anchors import anchor_from
 from billing_worker.sandbox.engine.blanks import BLANK_SUBSCRIPTION, fresh
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect, method_for, missing_method
 from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
 from billing_worker.sandbox.engine.invoices import DRAFT_SECONDS, finalize, open_draft
-from billing_worker.sandbox.engine.items import add_extra_items, check_items, item_amount, new_item
+from billing_worker.sandbox.engine.items import add_extra_items, check_items, item_amount, new_item, show_items
 from billing_worker.sandbox.engine.lines import item_lines, trial_line
 from billing_worker.sandbox.engine.prices import one_period_before, period_end
 from billing_worker.sandbox.engine.setups import new_setup_intent
@@ -133,12 +134,13 @@ def draft_subscription(session: Session, customer: Document, params: dict[str, A
     subscription |= {
         "billing_cycle_anchor": anchor,
         "currency": _currency(session, customer, items, params),
-        "items": list_of(items, f"/v1/subscription_items?subscription={subscription['id']}"),
+        "items": counted_list(items, f"/v1/subscription_items?subscription={subscription['id']}"),
         "status": "trialing" if trial_end else "active",
         "trial_end": trial_end,
         "trial_start": now if trial_end else None,
         "_trial_notice_at": notice_at(trial_end),
     }
+    show_items(subscription)
     set_terms(session, subscription, params)
     subscription["discounts"] = _discounts(session, subscription, params)
     return subscription
@@ -213,13 +215,13 @@ def _discounts(session: Session, subscription: Document, params: dict[str, Any])
 
 
 def _shortened(lines: list[Document], subscription: Document, item: Document, *, prorates: bool) -> list[Document]:
-    # A first period that ends at a given anchor is charged for the seconds it has, floored (STRIPE.md, “Limits”).
+    # A first period that ends at a given anchor is charged for the seconds it has.
     start, end = period_of(item)
     if subscription["billing_cycle_anchor"] <= start:
         return lines
     whole = end - one_period_before(item["price"], end)
     for entry in lines:
-        amount = entry["amount"] * (end - start) // whole if prorates else 0
+        amount = part_of(entry["amount"], end - start, whole) if prorates else 0
         entry |= {"amount": amount, "subtotal": amount}
     return lines
 
@@ -234,7 +236,7 @@ def _backdated_lines(session: Session, subscription: Document, item: Document) -
         end = period_end(item["price"], start, begin)
         part = min(end, now)
         for entry in item_lines(session, subscription, item, (begin, part)):
-            amount = entry["amount"] * (part - begin) // (end - begin)
+            amount = part_of(entry["amount"], part - begin, end - begin)
             lines.append(entry | {"amount": amount, "subtotal": amount})
         begin = end
     return lines

@@ -12,7 +12,7 @@ from billing_worker.sandbox.core.identifiers import new_id
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.amounts import check_currency
-from billing_worker.sandbox.engine.prices import new_price
+from billing_worker.sandbox.engine.prices import new_price, new_product
 
 _PRODUCT_FIELDS = "active description name statement_descriptor tax_code unit_label url"
 _INTERVALS = frozenset({"day", "week", "month", "year"})
@@ -25,26 +25,11 @@ def create_product(call: Call) -> Document:
     session, params = call.session, call.params
     if "id" in params and session.find("product", params["id"]) is not None:
         raise invalid("Product already exists.", param="id", code="resource_already_exists")
-    product: Document = {
+    product = new_product(session, params["name"]) | {
         "id": params.get("id") or new_id("product"),
-        "object": "product",
-        "active": True,
-        "created": session.now,
-        "default_price": None,
-        "description": None,
         "images": params.get("images") or [],
-        "livemode": False,
-        "marketing_features": [],
+        "marketing_features": params.get("marketing_features") or [],
         "metadata": check_metadata(params.get("metadata")),
-        "name": params["name"],
-        "package_dimensions": None,
-        "shippable": None,
-        "statement_descriptor": None,
-        "tax_code": None,
-        "type": "service",
-        "unit_label": None,
-        "updated": session.now,
-        "url": None,
     }
     assign(product, params, _PRODUCT_FIELDS)
     session.add(product, "product.created")
@@ -62,6 +47,8 @@ def update_product(call: Call) -> Document:
     product = call.session.get("product", call.id)
     before = dict(product)
     assign(product, call.params, f"{_PRODUCT_FIELDS} images")
+    if "marketing_features" in call.params:
+        product["marketing_features"] = call.params["marketing_features"] or []
     if "default_price" in call.params:
         price = call.session.get("price", call.params["default_price"], param="default_price")
         product["default_price"] = price["id"]
@@ -76,9 +63,7 @@ def delete_product(call: Call) -> Document:
     """Delete a product that has no prices."""
     product = call.session.get("product", call.id)
     if call.session.peek("price", "product", call.id):
-        raise invalid(
-            "This product cannot be deleted because it has one or more user-created prices.", code="product_has_prices"
-        )
+        raise invalid("This product cannot be deleted because it has one or more user-created prices.")
     call.session.tell("product.deleted", product)
     call.session.remove(product)
     return {"id": call.id, "object": "product", "deleted": True}
@@ -263,7 +248,12 @@ _PRICE_TAKES = (
 )
 
 OPERATIONS = [
-    route("POST", "/v1/products", create_product, f"{_PRODUCT_FIELDS} id images metadata default_price_data"),
+    route(
+        "POST",
+        "/v1/products",
+        create_product,
+        f"{_PRODUCT_FIELDS} id images marketing_features metadata default_price_data",
+    ),
     route(
         "GET",
         "/v1/products",
@@ -271,7 +261,12 @@ OPERATIONS = [
         f"{PAGE} active ids url",
     ),
     route("GET", "/v1/products/{id}", retrieve("product")),
-    route("POST", "/v1/products/{id}", update_product, f"{_PRODUCT_FIELDS} images metadata default_price"),
+    route(
+        "POST",
+        "/v1/products/{id}",
+        update_product,
+        f"{_PRODUCT_FIELDS} images marketing_features metadata default_price",
+    ),
     route("DELETE", "/v1/products/{id}", delete_product),
     route("POST", "/v1/prices", create_price, _PRICE_TAKES),
     route(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing_worker.sandbox.core.documents import Document, list_of, public
+from billing_worker.sandbox.core.documents import Document, counted_list, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, merge
 from billing_worker.sandbox.core.identifiers import new_id, token
@@ -28,7 +28,7 @@ _STATEMENT = dict.fromkeys(("statement_descriptor", "statement_descriptor_kana",
 def _complete_account(call: Call, account: Document) -> None:
     account["type"] = call.params.get("type", "none" if "controller" in call.params else "standard")
     url = f"/v1/accounts/{account['id']}/external_accounts"
-    account["external_accounts"] = list_of([], url)
+    account["external_accounts"] = counted_list([], url)
     _revise_account(call, account)
 
 
@@ -102,7 +102,7 @@ def _pay_transfer(call: Call, transfer: Document) -> None:
     else:
         check_funds(session, params["amount"], currency)
     transfer |= {"amount": params["amount"], "currency": currency, "destination_payment": f"py_{token(24)}"}
-    transfer["reversals"] = list_of([], f"/v1/transfers/{transfer['id']}/reversals")
+    transfer["reversals"] = counted_list([], f"/v1/transfers/{transfer['id']}/reversals")
     transfer["balance_transaction"] = book(session, transfer, kind="transfer", amount_minor=-params["amount"])["id"]
 
 
@@ -152,7 +152,7 @@ def reverse(call: Call) -> Document:
     transfer["amount_reversed"] += wanted
     transfer["reversed"] = transfer["amount_reversed"] == transfer["amount"]
     entries = [public(reversal), *transfer["reversals"]["data"]]
-    transfer["reversals"] = list_of(entries, transfer["reversals"]["url"])
+    transfer["reversals"] = counted_list(entries, transfer["reversals"]["url"])
     session.tell("transfer.reversed", transfer, with_previous=True)
     return reversal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of, public
+from billing_worker.sandbox.core.documents import Document, counted_list, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.expansion import Includable
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata
@@ -142,7 +142,7 @@ def subscriptions_of(session: Session, customer: Document) -> Document:
     """Give a customer's running `subscriptions`, which are left out unless expanded."""
     found = reversed(session.peek("subscription", "customer", customer["id"]))
     running = (public(subscription) for subscription in found if subscription["status"] not in ENDED)
-    return list_of(running, f"/v1/customers/{customer['id']}/subscriptions")
+    return counted_list(running, f"/v1/customers/{customer['id']}/subscriptions")
 
 
 def sources_of(session: Session, customer: Document) -> Document:
@@ -174,7 +174,7 @@ def tax_of(_: Session, customer: Document) -> Document:
 
 def _owned(session: Session, customer: Document, kind: str, name: str) -> Document:
     found = reversed(session.peek(kind, "customer", customer["id"]))
-    return list_of(map(public, found), f"/v1/customers/{customer['id']}/{name}")
+    return counted_list(map(public, found), f"/v1/customers/{customer['id']}/{name}")
 
 
 def _stub(customer_id: str) -> Document:

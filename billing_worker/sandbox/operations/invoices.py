@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of, public
+from billing_worker.sandbox.core.documents import Document, clone, list_of, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.pagination import page
@@ -44,6 +44,13 @@ _DRAFT_ONLY = (
     *("effective_at", "footer", "number", "statement_descriptor"),
 )
 """Source: Stripe API reference, “Update an invoice”: what changes of a draft only."""
+_RENDERING: Document = {
+    "amount_tax_display": None,
+    "pdf": {"page_size": "auto"},
+    "template": None,
+    "template_version": None,
+}
+"""How an invoice made by hand is printed; those of subscriptions show nothing of it."""
 _WAY_OF_PAYING = "collection_method days_until_due due_date auto_advance automatically_finalizes_at payment_settings"
 
 
@@ -69,6 +76,7 @@ def create(call: Call) -> Document:
         default_tax_rates=named_rates(session, params.get("default_tax_rates")),
         metadata=check_metadata(params.get("metadata")),
         parent=subscription_parent(subscription) if subscription else None,
+        rendering=clone(_RENDERING),
     )
     _set_fields(session, invoice, params)
     lines: list[Document] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from billing_worker.sandbox.core.documents import Document, public
 from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.families import listing, merge, merge_metadata, retrieve
@@ -99,6 +101,17 @@ def update(call: Call) -> Document:
     return method
 
 
+def automatic_methods(params: dict[str, Any]) -> Document:
+    """Tell whether an intent offers what the account offers: since 2023-08-16, unless the types are named."""
+    if "allowed_payment_method_types" in params:
+        return {"automatic_payment_methods": None, "payment_method_configuration_details": None}
+    given: Document = params.get("automatic_payment_methods") or {}
+    return {
+        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True} | given,
+        "payment_method_configuration_details": {"id": "pmc_sandbox", "parent": None},
+    }
+
+
 def create_setup_intent(call: Call) -> Document:
     """Create a setup intent, and confirm it when asked."""
     session, params = call.session, call.params
@@ -112,6 +125,8 @@ def create_setup_intent(call: Call) -> Document:
         metadata=params.get("metadata") or {},
         payment_method=method["id"] if method else None,
         payment_method_types=params.get("allowed_payment_method_types") or ["card"],
+        **automatic_methods(params),
+        _return_url=params.get("return_url"),
         status="requires_confirmation" if method else "requires_payment_method",
         usage=params.get("usage", "off_session"),
     )
@@ -123,6 +138,7 @@ def create_setup_intent(call: Call) -> Document:
 def confirm_setup_intent(call: Call) -> Document:
     """Confirm a setup intent."""
     intent = call.session.get("setup_intent", call.id)
+    intent["_return_url"] = call.params.get("return_url")
     named = call.params.get("payment_method") or intent["payment_method"]
     _confirm(call.session, intent, find_method(call.session, named) if named else None)
     return intent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of, public
+from billing_worker.sandbox.core.documents import Document, counted_list, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge, merge_metadata, retrieve
 from billing_worker.sandbox.core.routes import PAGE, Call, route
@@ -18,7 +18,7 @@ from billing_worker.sandbox.engine.debits import confirm_any, create_debit_metho
 from billing_worker.sandbox.engine.disputes import decide_dispute
 from billing_worker.sandbox.engine.funds import account_balance
 from billing_worker.sandbox.engine.refunds import refund_charge
-from billing_worker.sandbox.operations.payment_methods import attach
+from billing_worker.sandbox.operations.payment_methods import attach, automatic_methods
 
 
 def create_intent(call: Call) -> Document:
@@ -39,13 +39,14 @@ def create_intent(call: Call) -> Document:
         customer=customer,
         description=params.get("description"),
         metadata=check_metadata(params.get("metadata")),
-        capture_method=params.get("capture_method", "automatic"),
+        capture_method=params.get("capture_method", "automatic_async"),
         confirmation_method=params.get("confirmation_method", "automatic"),
         payment_method=method["id"] if method else None,
         payment_method_types=params.get("allowed_payment_method_types") or ["card"],
         receipt_email=params.get("receipt_email"),
         setup_future_usage=params.get("setup_future_usage"),
-        automatic_payment_methods=_automatic(params),
+        **automatic_methods(params),
+        _return_url=params.get("return_url"),
         transfer_group=params.get("transfer_group"),
         shipping=whole_shipping(params.get("shipping")),
     )
@@ -54,18 +55,11 @@ def create_intent(call: Call) -> Document:
     return intent
 
 
-def _automatic(params: dict[str, Any]) -> Document | None:
-    # On unless the types are named, since 2023-08-16.
-    if "allowed_payment_method_types" in params:
-        return None
-    given: Document = params.get("automatic_payment_methods", {})
-    return {"allow_redirects": "always", "enabled": True} | given
-
-
 def confirm_intent(call: Call) -> Document:
     """Confirm a payment intent; an invoice's own pays the invoice."""
     session = call.session
     intent = session.get("payment_intent", call.id)
+    intent["_return_url"] = call.params.get("return_url")
     method = _given_method(session, {"payment_method": intent["payment_method"]} | call.params)
     carry_out(session, intent, method)
     return intent
@@ -184,7 +178,7 @@ def list_entries(call: Call) -> Document:
 def refunds_of(session: Session, charge: Document) -> Document:
     """Give a charge's `refunds`, which are left out unless expanded."""
     refunds = session.peek("refund", "charge", charge["id"])
-    return list_of((public(refund) for refund in reversed(refunds)), f"/v1/charges/{charge['id']}/refunds")
+    return counted_list((public(refund) for refund in reversed(refunds)), f"/v1/charges/{charge['id']}/refunds")
 
 
 def _aged(entry: Document, now: int) -> Document:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from billing_worker.sandbox.core.documents import Document
+from billing_worker.sandbox.core.documents import Document, counted_list
 from billing_worker.sandbox.core.errors import invalid, no_such
 from billing_worker.sandbox.core.event_log import EventLog, StoredEvent
 from billing_worker.sandbox.core.families import assign, check_metadata, listing, merge_metadata, retrieve
@@ -102,7 +102,7 @@ def account(call: Call) -> Document:
         "default_currency": "usd",
         "details_submitted": True,
         "email": "sandbox@example.com",
-        "external_accounts": {"object": "list", "data": [], "has_more": False, "url": "/v1/account/external_accounts"},
+        "external_accounts": counted_list([], "/v1/account/external_accounts"),
         "metadata": {},
         "payouts_enabled": True,
         "settings": _account_settings(),

@@ -260,7 +260,7 @@ def test_time_before_now_is_charged_period_by_period(desk: Desk) -> None:
     assert (subscription["start_date"], subscription["billing_cycle_anchor"] >= now) == (begun, True)
 
 
-def test_paying_from_now_on_begins_a_period_and_a_pause_of_collection_ends_by_itself(desk: Desk) -> None:
+def test_paying_from_now_on_is_invoiced_at_once_and_a_pause_of_collection_ends_by_itself(desk: Desk) -> None:
     free, paid = desk.price(0, name="Free"), desk.price(1000, name="Paid")
     subscription, clock = started(desk, [{"price": free}])
     desk.advance(clock, FROZEN + 10 * DAY)
@@ -269,8 +269,9 @@ def test_paying_from_now_on_begins_a_period_and_a_pause_of_collection_ends_by_it
         items=[{"id": item_of(subscription), "price": paid}],
         expand=["latest_invoice"],
     )
-    assert changed["billing_cycle_anchor"] == FROZEN + 10 * DAY
-    assert changed["latest_invoice"]["amount_paid"] == 1000
+    assert changed["billing_cycle_anchor"] == FROZEN
+    # 21 of 31 days at 10.00 are 6.774...
+    assert changed["latest_invoice"]["amount_paid"] == 677
     path = f"subscriptions/{subscription['id']}"
     pause = {"behavior": "void", "resumes_at": FROZEN + 50 * DAY}
     assert desk.post(path, pause_collection=pause)["pause_collection"] == pause
@@ -278,6 +279,32 @@ def test_paying_from_now_on_begins_a_period_and_a_pause_of_collection_ends_by_it
     assert desk.invoices(subscription["id"])[-1]["status"] == "void"
     desk.advance(clock, FROZEN + 51 * DAY)
     assert desk.get(path)["pause_collection"] is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "anchor", "paid", "words"),
+    [
+        # 21 of 31 days at 10.00 come back; 356 of 366 days at 120.00 are charged, or a whole year.
+        ("flexible", None, 11672 - 677, "Remaining time on Yearly after 16 Mar 2027"),
+        ("flexible", {"type": "now"}, 12000 - 677, "1 × Yearly (at $120.00 / year)"),  # noqa: RUF001 - as at Stripe
+        ("classic", None, 12000 - 677, "1 × Yearly (at $120.00 / year)"),  # noqa: RUF001 - as at Stripe
+    ],
+)
+def test_another_interval_keeps_the_anchor_unless_it_is_moved(
+    desk: Desk, mode: str, anchor: Json | None, paid: int, words: str
+) -> None:
+    monthly = desk.price(1000, name="Monthly")
+    yearly = desk.price(12000, name="Yearly", interval="year")
+    subscription, clock = started(desk, [{"price": monthly}], billing_mode={"type": mode})
+    desk.advance(clock, FROZEN + 10 * DAY)
+    change = {"items": [{"id": item_of(subscription), "price": yearly}], "billing_cycle_anchor": anchor}
+    changed = desk.post(f"subscriptions/{subscription['id']}", **change, expand=["latest_invoice"])
+    begins = FROZEN if paid == 11672 - 677 else FROZEN + 10 * DAY
+    item = changed["items"]["data"][0]
+    assert (changed["billing_cycle_anchor"], item["current_period_start"]) == (begins, begins)
+    assert item["current_period_end"] == begins + 366 * DAY
+    assert (changed["latest_invoice"]["amount_paid"], changed["plan"]["id"]) == (paid, yearly)
+    assert [line["description"] for line in changed["latest_invoice"]["lines"]["data"]][1] == words
 
 
 @pytest.mark.parametrize(
