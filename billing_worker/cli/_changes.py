@@ -101,9 +101,8 @@ def _door(container: Container, *, is_dry_run: bool) -> ChangeDoor:
             container.reactions,
             lane=lane,
             batch_size=container.settings.billing_webhook_batch_size,
-            clear_mark=container.waker.clear_mark,
         )
-        container.stripe.forget_lane(lane)
+        container.stripe.forget_lanes([lane])
         if report.again or report.busy:
             container.waker.wake_lane(lane, woken_by="command")
 

@@ -64,9 +64,7 @@ def _write(container: Container, found: Rebuilt) -> None:
         row_ids = write_rebuilt.write_rebuilt(session, found)
     lane = lane_of(found.object_key)
     container.waker.wake_lane(lane, woken_by="rebuild")
-    waiting = settle_rows.settle_rows(
-        container.unit_of_work, container.reactions, row_ids, lane=lane, clear_mark=container.waker.clear_mark
-    )
+    waiting = settle_rows.settle_rows(container.unit_of_work, container.reactions, row_ids, lane=lane)
     if waiting:
         say("not written yet: the lane is busy or the object is parked, see `nself billing webhook queue-status`")
 

@@ -64,9 +64,9 @@ class _Work:
 
 
 def apply_batch(
-    session: Session, events: Sequence[ClaimedEvent], reactions: Reactions, *, lane: int, now: datetime
+    session: Session, events: Sequence[ClaimedEvent], reactions: Reactions, *, now: datetime
 ) -> BatchReport:
-    """Apply claimed events: state, effect rows and the events' status commit together.
+    """Apply the claimed events of one or several lanes: state, effect rows and the events' status commit together.
 
     Order: objects by key, effects by key; only the objects' own rows and insert-only rows are written.
     Idempotent by: the event's status, the row's version, the effect's key.
@@ -79,11 +79,11 @@ def apply_batch(
     fold = fold_events(session, work.readable, by_arrival=by_arrival)
     _react(fold, work, reactions)
     _react_to_facts(session, fold, work, reactions, by_arrival)
-    _end(fold, work, lane)
+    _end(fold, work)
     _write_state(session, fold, work, now)
     report = _report(work)
     report.effects = _write_drafts(session, fold, work, now)
-    _park(session, fold, work, lane, now)
+    _park(session, fold, work, {event.object_key: event.lane for event in events}, now)
     unpark(session, [key for key in parked if key not in work.broken and key not in fold.ambiguous])
     finish_events(session, work.endings, now, applied_ms=round((time.perf_counter() - started) * 1000))
     report.waiting = len(events) - len(work.endings)
@@ -161,7 +161,7 @@ def _snapshot(object_type: str, read: ReadEvent, row: MirrorRow) -> Snapshot:
     )
 
 
-def _end(fold: Fold, work: _Work, lane: int) -> None:
+def _end(fold: Fold, work: _Work) -> None:
     notes = {fact.claimed.row_id: (fact.reason, fact.detail) for fact in work.facts}
     for event in [*(read.claimed for read in work.readable), *(fact.claimed for fact in work.facts)]:
         broken = work.broken.get(event.object_key)
@@ -170,7 +170,7 @@ def _end(fold: Fold, work: _Work, lane: int) -> None:
         if broken is not None:
             culprit, detail = broken
             if culprit.row_id == event.row_id and event.attempts + 1 >= MAX_ATTEMPTS:
-                _log.error("event_dead", event_id=event.event_id, type=event.type, lane=lane, detail=detail)
+                _log.error("event_dead", event_id=event.event_id, type=event.type, lane=event.lane, detail=detail)
                 work.endings.append(Ending(event, EventStatus.FAILED, reason="attempts_exhausted", detail=detail))
             continue
         reason, detail = notes.get(event.row_id, ("", ""))
@@ -201,18 +201,22 @@ def _write_drafts(session: Session, fold: Fold, work: _Work, now: datetime) -> i
     return insert_effects(session, effects, now)
 
 
-def _park(session: Session, fold: Fold, work: _Work, lane: int, now: datetime) -> None:
+def _park(session: Session, fold: Fold, work: _Work, lanes: Mapping[str, int], now: datetime) -> None:
     for key in sorted(fold.ambiguous):
-        park_for_fetch(session, key, lane, now, second=fold.ambiguous[key])
+        park_for_fetch(session, key, lanes[key], now, second=fold.ambiguous[key])
     dead = {ending.event.row_id for ending in work.endings if ending.status is EventStatus.FAILED}
     for key in sorted(work.broken):
         event, detail = work.broken[key]
         if event.row_id in dead:
             unpark(session, [key])
         else:
-            park_for_backoff(session, event, lane, now, attempts=event.attempts + 1, detail=detail)
+            park_for_backoff(session, event, now, attempts=event.attempts + 1, detail=detail)
     # Their events were claimed and not applied: they come back when the object is no longer parked.
-    hold_objects(session, lane, work.broken.keys() | fold.ambiguous.keys())
+    held: dict[int, set[str]] = defaultdict(set)
+    for key in work.broken.keys() | fold.ambiguous.keys():
+        held[lanes[key]].add(key)
+    for lane in sorted(held):
+        hold_objects(session, lane, held[lane])
 
 
 def _report(work: _Work) -> BatchReport:

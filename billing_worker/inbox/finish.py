@@ -115,15 +115,13 @@ def park_for_fetch(session: Session, object_key: str, lane: int, now: datetime, 
     )
 
 
-def park_for_backoff(
-    session: Session, event: ClaimedEvent, lane: int, now: datetime, *, attempts: int, detail: str
-) -> None:
+def park_for_backoff(session: Session, event: ClaimedEvent, now: datetime, *, attempts: int, detail: str) -> None:
     """Let an object wait because one of its events failed."""
     session.execute(
         _PARK,
         {
             "object_key": event.object_key,
-            "lane": lane,
+            "lane": event.lane,
             "waits_for": "backoff",
             "parked_until": now + _FIRST_BACKOFF * (1 << (attempts - 1)),
             "attempts": attempts,

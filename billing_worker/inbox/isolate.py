@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
-from billing_worker.inbox.claim import ClaimedEvent, LaneState, close_batch
+from billing_worker.inbox.claim import BatchNote, Claim, ClaimedEvent, Closing, LaneState, close_batch
 from billing_worker.inbox.finish import MAX_ATTEMPTS, Ending, finish_events, park_for_backoff, unpark
 from billing_worker.inbox.states import EventStatus
 
@@ -32,16 +33,34 @@ def count_crashes(state: LaneState, claimed: Sequence[ClaimedEvent]) -> int:
     return state.crashes + 1 if alone else 0
 
 
-def give_up_batch(unit_of_work: UnitOfWork, lane: int, claimed: Sequence[ClaimedEvent], error: Exception) -> None:
-    """Record that a batch could not be applied: the next one is half as long; a lone event is parked or dead.
+def notes_of(states: Sequence[LaneState], claim: Claim, *, crashes: int) -> dict[int, BatchNote]:
+    """Write down the batch by lane.
+
+    A lane's only event is noted with another one of the batch: it was not alone, whatever happens.
+    """
+    notes = {}
+    for state in states:
+        taken = claim.of_lane[state.lane]
+        if not taken.row_ids:
+            continue
+        row_ids = taken.row_ids
+        if len(row_ids) == 1 < len(claim.events):
+            row_ids = [*row_ids, next(event.row_id for event in claim.events if event.row_id != row_ids[0])]
+        notes[state.lane] = BatchNote(row_ids, crashes, taken.last_position if state.is_free else None)
+    return notes
+
+
+def give_up_batch(unit_of_work: UnitOfWork, claimed: Sequence[ClaimedEvent], error: Exception) -> None:
+    """Record that a batch could not be applied: each lane's next one is half as long; a lone event is parked or dead.
 
     Phases: one transaction of its own; the failed one is already rolled back.
     """
-    _log.warning("batch_failed", lane=lane, events=len(claimed), exc_info=error)
+    lanes = Counter(event.lane for event in claimed)
+    _log.warning("batch_failed", lanes=sorted(lanes), events=len(claimed), exc_info=error)
     with unit_of_work.transaction() as session:
-        close_batch(session, lane, next_size=max(1, len(claimed) // 2))
+        close_batch(session, {lane: Closing(next_size=max(1, events // 2)) for lane, events in lanes.items()})
         if len(claimed) == 1:
-            _fail_alone(session, claimed[0], lane, unit_of_work.now(), f"{type(error).__name__}: {error}")
+            _fail_alone(session, claimed[0], unit_of_work.now(), f"{type(error).__name__}: {error}")
 
 
 def is_crash_looping(session: Session, claimed: Sequence[ClaimedEvent], crashes: int, now: datetime) -> bool:
@@ -60,12 +79,12 @@ def is_crash_looping(session: Session, claimed: Sequence[ClaimedEvent], crashes:
     return True
 
 
-def _fail_alone(session: Session, event: ClaimedEvent, lane: int, now: datetime, detail: str) -> None:
+def _fail_alone(session: Session, event: ClaimedEvent, now: datetime, detail: str) -> None:
     attempts = event.attempts + 1
     if attempts < MAX_ATTEMPTS:
-        park_for_backoff(session, event, lane, now, attempts=attempts, detail=detail)
+        park_for_backoff(session, event, now, attempts=attempts, detail=detail)
         return
-    _log.error("event_dead", event_id=event.event_id, type=event.type, lane=lane, detail=detail)
+    _log.error("event_dead", event_id=event.event_id, type=event.type, lane=event.lane, detail=detail)
     ending = Ending(event, EventStatus.FAILED, reason="attempts_exhausted", detail=detail)
     finish_events(session, [ending], now, applied_ms=0)
     unpark(session, [event.object_key])

@@ -6,11 +6,14 @@ come into the queue by triggers on the events, whoever stores or re-arms one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from billing_worker.database.arrays import array_literal
+from billing_worker.database.locks import LockClass
 
 RELEASE = 500
 """Events put back at a time: as many as a batch, so that a parked flood neither fills nor empties the lane at once."""
@@ -40,7 +43,12 @@ _DUE = f"""
 """  # noqa: S608 - constants of this module
 
 _DUE_LANES = text(f"{_DUE} ORDER BY lanes.lane")
-_IS_DUE = text(f"SELECT EXISTS (SELECT 1 FROM ({_DUE}) due WHERE due.lane = :lane)")  # noqa: S608 - as above
+_DUE_OF = f"SELECT lane FROM ({_DUE}) due WHERE due.lane = ANY(CAST(:lanes AS smallint[]))"  # noqa: S608 - as above
+_IS_DUE = text(f"SELECT EXISTS ({_DUE_OF})")
+_LOCK_DUE = text(
+    f"WITH found AS MATERIALIZED ({_DUE_OF}) "  # noqa: S608 - as above
+    "SELECT lane, pg_try_advisory_xact_lock(:lock_class, lane) FROM found"
+)
 _ONE_RELEASABLE = text(f"{_RELEASABLE.replace('lanes.lane', ':lane')} ORDER BY held.object_key LIMIT 1")
 
 _HOLD = text(
@@ -73,9 +81,20 @@ def list_due_lanes(session: Session, now: datetime) -> list[int]:
     return list(session.execute(_DUE_LANES, {"now": now}).scalars())
 
 
-def is_lane_due(session: Session, lane: int, now: datetime) -> bool:
-    """Say whether a drain of the lane would find something."""
-    return bool(session.execute(_IS_DUE, {"lane": lane, "now": now}).scalar_one())
+def is_any_due(session: Session, lanes: Sequence[int], now: datetime) -> bool:
+    """Say whether a drain of the lanes would find something."""
+    return bool(session.execute(_IS_DUE, {"lanes": array_literal(lanes), "now": now}).scalar_one())
+
+
+def lock_due_lanes(session: Session, lanes: Sequence[int], now: datetime) -> tuple[list[int], bool]:
+    """Lock those of the lanes that are due until the transaction ends; say also whether somebody has one of them.
+
+    What is due was read before the lock: the claim has to look again, in a statement of its own.
+    """
+    asked = {"lanes": array_literal(lanes), "now": now, "lock_class": int(LockClass.LANE)}
+    found = session.execute(_LOCK_DUE, asked).all()
+    locked = [lane for lane, is_locked in found if is_locked]
+    return locked, len(locked) < len(found)
 
 
 def hold_objects(session: Session, lane: int, object_keys: Collection[str]) -> None:

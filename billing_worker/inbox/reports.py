@@ -170,7 +170,7 @@ def list_unfinished_lanes(session: Session) -> list[UnfinishedLane]:
     """Return the lanes with a batch under way, the oldest batch first."""
     statement = (
         select(Lane.lane, func.coalesce(func.cardinality(Lane.batch_row_ids), 0), Lane.batch_started_at, Lane.crashes)
-        .where(Lane.batch_started_at.is_not(None))
+        .where(Lane.batch_row_ids.is_not(None), Lane.batch_started_at.is_not(None))
         .order_by(Lane.batch_started_at)
     )
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -11,12 +12,13 @@ from billing_worker.inbox.published_addresses import fetch_published
 from billing_worker.inbox.queries import count_parked_for_fetch
 from billing_worker.inbox.queue import list_due_lanes
 from billing_worker.inbox.services.certify_accounts import certify_accounts
-from billing_worker.inbox.services.drain_lane import drain_lane
+from billing_worker.inbox.services.drain_lanes import Mark, drain_lanes
 from billing_worker.inbox.services.fetch_parked import fetch_parked
 from billing_worker.inbox.services.prune_payloads import prune_payloads
 from billing_worker.inbox.services.refresh_addresses import refresh_addresses
 from billing_worker.inbox.services.rescue_lanes import rescue_lanes
 from billing_worker.kernel.errors import InvalidValueError, UnavailableError
+from billing_worker.kernel.keys import lanes_beside
 from billing_worker.stripe_gateway.priority import Priority
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
@@ -27,19 +29,19 @@ from billing_worker.worker.wake import DRAIN_LANE
 
 @task(DRAIN_LANE, queue=WEBHOOK_QUEUE_PREFIX)
 def drain(container: Container, *, lane: int, woken_by: str = "") -> Mapping[str, object]:  # noqa: ARG001 - for Flower
-    """Apply what is due in one lane; `woken_by` names the event that sent the message."""
-    report = drain_lane(
+    """Apply what is due in a lane and in the others of its queue; `woken_by` names the event that sent the message."""
+    waker = container.waker
+    report = drain_lanes(
         container.unit_of_work,
         container.reactions,
-        lane=lane,
+        lanes=lanes_beside(lane, container.settings.billing_webhook_queues),
         batch_size=container.settings.billing_webhook_batch_size,
-        clear_mark=container.waker.clear_mark,
+        mark=Mark(hold=partial(waker.hold_mark, lane), clear=partial(waker.clear_mark, lane)),
     )
-    if report.events:
-        container.stripe.forget_lane(lane)
+    container.stripe.forget_lanes(report.lanes)
     if report.again:
-        container.waker.wake_lane(lane)
-    return vars(report)
+        waker.wake_lane(lane)
+    return {**vars(report), "lanes": len(report.lanes)}
 
 
 @task("inbox.fetch_parked", queue=FETCH)

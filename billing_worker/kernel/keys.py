@@ -27,3 +27,8 @@ def lane_of(key: str) -> int:
 def queue_of_lane(lane: int, queues: int) -> str:
     """Map a lane onto one of the webhook queues."""
     return f"webhooks.{lane % queues}"
+
+
+def lanes_beside(lane: int, queues: int) -> range:
+    """Return the lanes of one queue: those that share it with this lane, itself included."""
+    return range(lane % queues, LANE_COUNT, queues)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -64,10 +64,14 @@ class ReadCache:
         except RedisError as error:
             _log.debug("stripe_cache_lost", error=str(error))
 
-    def forget_lane(self, lane: int) -> None:
-        """Make every copy of a lane's objects unreachable; the mark outlives any copy from before it."""
+    def forget_lanes(self, lanes: Collection[int]) -> None:
+        """Make every copy of these lanes' objects unreachable; the mark outlives any copy from before it."""
+        generation = uuid.uuid4().hex
         try:
-            self._redis.set(f"{PREFIX}:lane:{lane}", uuid.uuid4().hex, px=2 * self._ttl)
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for lane in lanes:
+                    pipeline.set(f"{PREFIX}:lane:{lane}", generation, px=2 * self._ttl)
+                pipeline.execute()
         except RedisError as error:
             # Nobody can read a copy either, and it ends by its age.
             _log.debug("stripe_cache_lost", error=str(error))

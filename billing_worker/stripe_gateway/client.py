@@ -6,7 +6,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -193,10 +193,10 @@ class StripeGateway:
         )
         return self._exchange(request, priority)
 
-    def forget_lane(self, lane: int) -> None:
-        """Forget cached reads of a lane's objects, because an event changed one of them."""
-        if self._cache is not None:
-            self._cache.forget_lane(lane)
+    def forget_lanes(self, lanes: Collection[int]) -> None:
+        """Forget cached reads of the objects of these lanes, because events changed some of them."""
+        if self._cache is not None and lanes:
+            self._cache.forget_lanes(lanes)
 
     def _exchange(self, request: Request, priority: Priority) -> Retrieved:
         started = time.monotonic()

@@ -65,28 +65,36 @@ class Waker:
         self._producer: Producer | None = None
 
     def wake_lane(self, lane: int, *, woken_by: str = "") -> bool:
-        """Tell a drain to look at a lane, unless somebody already did; say whether a message went out.
+        """Tell a drain to look at the queue of a lane, unless somebody already did; say whether a message went out.
 
-        Idempotent by: the mark `nself:woken:lane:<lane>`, which the drain clears before it claims.
+        Idempotent by: the mark `nself:woken:<queue>`, which the drain clears before it looks for the last time.
         """
         return self.wake_lanes({lane: woken_by})[lane]
 
     def wake_lanes(self, due: Mapping[int, str]) -> dict[int, bool]:
-        """Do the same for several lanes, each with its cause, and ask for all marks in one round trip."""
-        marked = self._mark_all([f"lane:{lane}" for lane in due])
-        return {
-            lane: is_ours
-            and self.send(
-                DRAIN_LANE,
-                queue=queue_of_lane(lane, self._webhook_queues),
-                kwargs={"lane": lane, "woken_by": woken_by},
-            )
-            for (lane, woken_by), is_ours in zip(due.items(), marked, strict=True)
-        }
+        """Do the same for several lanes, each with its cause: one message a queue, all marks in one round trip."""
+        first: dict[str, int] = {}
+        for lane in due:
+            first.setdefault(self._queue_of(lane), lane)
+        sent = dict.fromkeys(due, False)
+        for (queue, lane), is_ours in zip(first.items(), self._mark_all(list(first)), strict=True):
+            kwargs = {"lane": lane, "woken_by": due[lane]}
+            sent[lane] = is_ours and self.send(DRAIN_LANE, queue=queue, kwargs=kwargs)
+        return sent
+
+    def hold_mark(self, lane: int) -> None:
+        """Spare everybody the message: who holds the mark clears it before looking for the last time."""
+        try:
+            self._redis.set(f"nself:woken:{self._queue_of(lane)}", 1, ex=MARK_SECONDS)
+        except RedisError as error:
+            _log.warning("wake_mark_unavailable", lane=lane, error=str(error))
 
     def clear_mark(self, lane: int) -> None:
-        """Forget that a lane was woken: from here on a new event sends a new message."""
-        self._clear(f"lane:{lane}")
+        """Forget that a lane's queue was woken: from here on a new event sends a new message."""
+        self._clear(self._queue_of(lane))
+
+    def _queue_of(self, lane: int) -> str:
+        return queue_of_lane(lane, self._webhook_queues)
 
     def wake_task(self, task: str, *, queue: str, delivery: Delivery = DEFAULT_DELIVERY) -> bool:
         """Tell a task that drains its due rows to look, unless it was told and has not started yet.

@@ -55,9 +55,7 @@ class Result:
 def drain_everything(unit_of_work: UnitOfWork, batch_size: int) -> None:
     """What one worker does, lane after lane."""
     for lane in range(LANE_COUNT):
-        while drain_lane(
-            unit_of_work, DISPATCHER, lane=lane, batch_size=batch_size, clear_mark=lambda _lane: None
-        ).again:
+        while drain_lane(unit_of_work, DISPATCHER, lane=lane, batch_size=batch_size).again:
             pass
 
 
@@ -69,10 +67,10 @@ def one_by_one(unit_of_work: UnitOfWork, limit: int) -> None:
             with unit_of_work.transaction() as session:
                 look_up_by_index(session)  # the baseline gets the plans that ours has
                 now = unit_of_work.now()
-                claimed = claim_events(session, lane, after=0, size=1, now=now).events
+                claimed = claim_events(session, {lane: 0}, share=1, size=1, now=now).events
                 if not claimed:
                     break
-                apply_batch(session, claimed, DISPATCHER, lane=lane, now=now)
+                apply_batch(session, claimed, DISPATCHER, now=now)
             done += 1
 
 

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 
 from billing_worker.database.plans import look_up_by_index
 from billing_worker.database.unit_of_work import UnitOfWork
-from billing_worker.inbox.claim import claim_events, read_lane
-from billing_worker.inbox.queue import is_lane_due
+from billing_worker.inbox.claim import claim_events, read_lanes
+from billing_worker.inbox.queue import is_any_due
 from billing_worker.inbox.services.drain_lane import drain_lane
 from billing_worker.kernel.keys import LANE_COUNT
 from billing_worker.routing.table import DISPATCHER
@@ -86,9 +86,9 @@ class Inbox:
                 now = self.unit_of_work.now()
                 look_up_by_index(session)
                 started = time.perf_counter()
-                state = read_lane(session, lane)
-                claim_events(session, lane, after=state.taken_through, size=LOOK, now=now)
-                is_lane_due(session, lane, now)
+                (state,) = read_lanes(session, [lane])
+                claim_events(session, {lane: state.taken_through}, share=LOOK, size=LOOK, now=now)
+                is_any_due(session, [lane], now)
                 times.append(time.perf_counter() - started)
                 session.rollback()
         return statistics.median(times) * 1000
@@ -99,9 +99,7 @@ class Inbox:
         for lane in lanes:
             again = True
             while again and done < at_most:
-                report = drain_lane(
-                    self.unit_of_work, DISPATCHER, lane=lane, batch_size=BATCH, clear_mark=lambda _lane: None
-                )
+                report = drain_lane(self.unit_of_work, DISPATCHER, lane=lane, batch_size=BATCH)
                 done, again = done + report.events, report.again
         return done, time.perf_counter() - started
 

@@ -27,7 +27,7 @@ BLANKET_EXCEPTION_ROOMS = (
     "billing_worker/worker/beat.py",
     "billing_worker/app/celery_factory.py",
     "billing_worker/inbox/batch.py",  # dispatch
-    "billing_worker/inbox/services/drain_lane.py",
+    "billing_worker/inbox/services/drain_lanes.py",
     "billing_worker/effects/services/run_due_effects.py",
     "billing_worker/cli/_errors.py",
     "billing_worker/inbox/group_commit.py",

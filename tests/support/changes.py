@@ -30,7 +30,7 @@ def open_test_door(settings: Settings, unit_of_work: UnitOfWork, gateway: Stripe
     """Build the door that commands use: it drains the lanes itself."""
 
     def attend(lane: int) -> None:
-        drain_lane(unit_of_work, DISPATCHER, lane=lane, batch_size=500, clear_mark=lambda _lane: None)
+        drain_lane(unit_of_work, DISPATCHER, lane=lane, batch_size=500)
 
     door = ChangeDoor(unit_of_work, gateway, SwitchBoard(settings), attend, sleep=lambda _seconds: None)
     return replace(door, **changes)

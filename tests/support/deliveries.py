@@ -82,9 +82,7 @@ def drain(unit_of_work: UnitOfWork, reactions: Reactions, *, batch_size: int = 5
         if not lanes:
             return done
         for lane in lanes:
-            report = drain_lane(
-                unit_of_work, reactions, lane=lane, batch_size=batch_size, clear_mark=lambda _lane: None
-            )
+            report = drain_lane(unit_of_work, reactions, lane=lane, batch_size=batch_size)
             done += report.events
 
 

@@ -23,7 +23,6 @@ def settle_rows(
     row_ids: Sequence[int],
     *,
     lane: int,
-    clear_mark: Callable[[int], None],
     patience_seconds: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
@@ -35,7 +34,7 @@ def settle_rows(
     for look in range(LOOKS):
         if look:
             sleep(patience_seconds / LOOKS)
-        drain_lane(unit_of_work, reactions, lane=lane, batch_size=BATCH_SIZE, clear_mark=clear_mark)
+        drain_lane(unit_of_work, reactions, lane=lane, batch_size=BATCH_SIZE)
         with unit_of_work.transaction() as session:
             left = int(session.execute(_PENDING, {"ids": list(row_ids)}).scalar_one())
         if not left:

@@ -128,7 +128,7 @@ def test_a_lane_that_is_taken_is_left_to_its_holder(engine: Engine, unit_of_work
     lane = stored[0].lane
     with Session(engine) as holder, holder.begin():
         assert try_lock(holder, LockClass.LANE, lane)
-        report = drain_lane(unit_of_work, RecordingReactions(), lane=lane, batch_size=10, clear_mark=lambda _lane: None)
+        report = drain_lane(unit_of_work, RecordingReactions(), lane=lane, batch_size=10)
     assert (report.busy, report.events) == (True, 0)
     assert drain(unit_of_work, RecordingReactions()) == 1
 
@@ -146,7 +146,7 @@ def test_an_unfinished_batch_is_halved_and_the_killer_found(
         text("UPDATE billing_lanes SET batch_row_ids = :ids WHERE lane = :lane"), {"ids": ids, "lane": lane}
     )
     session.commit()
-    report = drain_lane(unit_of_work, RecordingReactions(), lane=lane, batch_size=500, clear_mark=lambda _lane: None)
+    report = drain_lane(unit_of_work, RecordingReactions(), lane=lane, batch_size=500)
     in_lane = sum(1 for one in stored if one.lane == lane)
     assert report.events == in_lane > 4
     # two events first, then four, then the rest: half of what the dead worker had, doubled while it goes well

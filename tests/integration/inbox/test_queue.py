@@ -13,7 +13,8 @@ from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox import queue
 from billing_worker.inbox.queries import list_lane_depths, read_lag
 from billing_worker.inbox.queue import hold_objects, release_held
-from billing_worker.inbox.services.drain_lane import DrainReport, drain_lane
+from billing_worker.inbox.services.drain_lane import drain_lane
+from billing_worker.inbox.services.drain_lanes import DrainReport
 from billing_worker.inbox.services.rescue_lanes import rescue_lanes
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.kernel.events import DirtyDraft, Snapshot
@@ -37,9 +38,7 @@ def updates(count: int, *, name: str = "cus_1", first: int = 0) -> list[dict[str
 
 
 def drain_once(unit_of_work: UnitOfWork, *, batch_size: int = 500) -> int:
-    return drain_lane(
-        unit_of_work, RecordingReactions(), lane=LANE, batch_size=batch_size, clear_mark=lambda _lane: None
-    ).events
+    return drain_lane(unit_of_work, RecordingReactions(), lane=LANE, batch_size=batch_size).events
 
 
 def park(session: Session, clock: FixedClock, minutes: int = 5) -> None:
@@ -207,14 +206,10 @@ def test_a_wake_up_that_meets_a_busy_lane_is_not_lost(
         def on_level(self, snapshot: Snapshot) -> list[DirtyDraft]:
             if not reports:  # the first batch is claimed and not yet committed
                 store(engine, updates(1, first=1), clock.now())
-                reports.append(
-                    drain_lane(
-                        unit_of_work, RecordingReactions(), lane=LANE, batch_size=500, clear_mark=lambda _lane: None
-                    )
-                )
+                reports.append(drain_lane(unit_of_work, RecordingReactions(), lane=LANE, batch_size=500))
             return super().on_level(snapshot)
 
-    done = drain_lane(unit_of_work, Interrupted(), lane=LANE, batch_size=500, clear_mark=lambda _lane: None)
+    done = drain_lane(unit_of_work, Interrupted(), lane=LANE, batch_size=500)
     assert reports[0].busy
     assert (done.events, done.again) == (2, False)
     assert statuses(session) == [("applied", 2)]
@@ -224,8 +219,8 @@ def test_a_loud_lane_gives_way_after_its_time_and_asks_for_another_turn(
     engine: Engine, unit_of_work: UnitOfWork, session: Session, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(engine, updates(6), clock.now())
-    monkeypatch.setattr("billing_worker.inbox.services.drain_lane.FAIR_SECONDS", 0.0)
-    report = drain_lane(unit_of_work, RecordingReactions(), lane=LANE, batch_size=2, clear_mark=lambda _lane: None)
+    monkeypatch.setattr("billing_worker.inbox.services.drain_lanes.FAIR_SECONDS", 0.0)
+    report = drain_lane(unit_of_work, RecordingReactions(), lane=LANE, batch_size=2)
     assert (report.batches, report.events, report.again) == (1, 2, True)
     woken: list[int] = []
 

@@ -68,7 +68,6 @@ def write(unit_of_work: UnitOfWork, rebuilt: Rebuilt) -> int:
         RecordingReactions(),
         ids,
         lane=lane_of(rebuilt.object_key),
-        clear_mark=lambda _lane: None,
         sleep=lambda _seconds: None,
     )
 

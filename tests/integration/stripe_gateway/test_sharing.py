@@ -122,7 +122,7 @@ def test_a_cached_read_is_fresh_again_after_an_event_of_its_lane(
     assert (name(), name(may_be_cached=False)) == ("old", "new")
     assert len(redis.keys("billing:stripe:*")) == 1
     lane = lane_of(f"/product/{product}")
-    gateway.forget_lane((lane + 1) % 64)
+    gateway.forget_lanes([(lane + 1) % 64])
     assert name() == "old"
-    gateway.forget_lane(lane)
+    gateway.forget_lanes([lane])
     assert name() == "new"
