@@ -180,6 +180,10 @@ class Settings(BaseModel):
     mail_username: str = Field("", description="SMTP user, none if empty")
     mail_password: SecretStr = Field(SecretStr(""), description="SMTP password")
     mail_starttls: bool = Field(False, description="upgrade the SMTP connection to TLS")
+    mail_tls: bool = Field(False, description="speak TLS from the first byte (port 465); not with MAIL_STARTTLS")
+    mail_recipient_limit: int = Field(
+        20, ge=0, le=10_000, description="messages per recipient and hour, 0: any number; what is beyond waits"
+    )
     mail_timeout: Duration = Field(parse_duration("10s"), description="longest wait for one answer of the SMTP server")
     mail_resend_unknown: bool = Field(
         True, description="send once more, under the same Message-ID, what may have been sent or not"
@@ -237,6 +241,12 @@ class Settings(BaseModel):
                     f"STRIPE_SECRET_KEY is a {mode} key but STRIPE_MODE={self.stripe_mode}: "
                     f"use a {self.stripe_mode} key or set STRIPE_MODE={mode}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_tls(self) -> Settings:
+        if self.mail_tls and self.mail_starttls:
+            raise ValueError("MAIL_TLS and MAIL_STARTTLS exclude each other: port 465 speaks TLS, 587 upgrades to it")
         return self
 
     @property

@@ -62,6 +62,13 @@ def lock_pdf(session: Session, pdf_id: int) -> InvoicePdf:
     return session.scalars(select(InvoicePdf).where(InvoicePdf.id == pdf_id).with_for_update()).one()
 
 
+def find_pdf(session: Session, pdf_id: int) -> InvoicePdf | None:
+    """Return one row with its body, if it is there."""
+    return session.scalars(
+        select(InvoicePdf).where(InvoicePdf.id == pdf_id).options(undefer(InvoicePdf.body))
+    ).one_or_none()
+
+
 def get_pdf(session: Session, pdf_id: int) -> InvoicePdf:
     """Return one row with its body."""
     return session.scalars(select(InvoicePdf).where(InvoicePdf.id == pdf_id).options(undefer(InvoicePdf.body))).one()

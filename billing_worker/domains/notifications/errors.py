@@ -20,5 +20,13 @@ class MessageNotFoundError(NotFoundError):
         super().__init__(f"no message {asked}; `nself billing email list` shows those there are")
 
 
+class NotSuppressedError(NotFoundError):
+    """Mail to this address did not come back: it is written to already."""
+
+
+class NotABounceError(RefusedError):
+    """The message is no report about a message of ours."""
+
+
 class NothingToTellError(RefusedError):
     """The customer has nothing that the template could tell of."""

@@ -51,3 +51,29 @@ class MessageAttempt(Base):
     ended_at: Mapped[datetime | None]
     outcome: Mapped[AttemptOutcome] = mapped_column(EnumText(AttemptOutcome))
     detail: Mapped[str]
+
+
+class MessageBounce(Base):
+    """One report that came back about a message; the same report counts once."""
+
+    __tablename__ = "billing_message_bounces"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message_id: Mapped[int]
+    report_digest: Mapped[str]
+    received_at: Mapped[datetime]
+    action: Mapped[str]
+    status_code: Mapped[str]
+    detail: Mapped[str]
+
+
+class MailSuppression(Base):
+    """An address that is not written to any more; only its digest is kept."""
+
+    __tablename__ = "billing_mail_suppressions"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    address_digest: Mapped[str] = mapped_column(primary_key=True)
+    message_id: Mapped[int]
+    reason: Mapped[str]
+    suppressed_at: Mapped[datetime]

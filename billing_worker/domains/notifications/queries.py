@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, DateTime, func, select, text
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.notifications.errors import MessageNotFoundError
-from billing_worker.domains.notifications.models import Message, MessageAttempt
+from billing_worker.domains.notifications.models import MailSuppression, Message, MessageAttempt
 from billing_worker.domains.notifications.states import AttemptOutcome, Template
 from billing_worker.mirror.tables import table_of
 
@@ -73,6 +73,41 @@ def find_invoice_page(session: Session, account_id: str, invoice_id: str | None)
 def find_message_of(session: Session, effect_id: int) -> Message | None:
     """Return an effect's message."""
     return session.scalars(select(Message).where(Message.effect_id == effect_id)).one_or_none()
+
+
+def find_message_by_id(session: Session, message_id: str) -> Message | None:
+    """Return the message that went out under a Message-ID."""
+    return session.scalars(select(Message).where(Message.message_id == message_id)).first()
+
+
+def find_suppression(session: Session, account_id: str, digest: str) -> MailSuppression | None:
+    """Return why an address is not written to."""
+    return session.get(MailSuppression, (account_id, digest))
+
+
+def list_suppressions(session: Session, *, limit: int) -> Sequence[tuple[MailSuppression, Message]]:
+    """Return the addresses that are not written to, each with the message that came back, newest first."""
+    found = session.execute(
+        select(MailSuppression, Message)
+        .join(Message, Message.id == MailSuppression.message_id)
+        .order_by(MailSuppression.suppressed_at.desc(), Message.id.desc())
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in found]
+
+
+def find_room(session: Session, address: str, *, limit: int, since: datetime) -> datetime | None:
+    """Return when the message went out that has to leave the window before another may go, None if there is room."""
+    if limit == 0:
+        return None
+    recent = (
+        select(Message.sent_at)
+        .where(func.lower(Message.recipient) == address.lower(), Message.sent_at > since)
+        .order_by(Message.sent_at.desc())
+        .limit(1)
+        .offset(limit - 1)
+    )
+    return session.scalar(recent)
 
 
 def get_attempt(session: Session, attempt_id: int) -> tuple[Message, MessageAttempt]:

@@ -25,6 +25,16 @@ CUSTOMER_ATTEMPTS = 6
 
 RESENDS_OF_UNKNOWN = 1
 
+GENERAL = (Template.BILLING_ERROR_APOLOGY, Template.PAYMENT_PROCESSING_DELAYED)
+"""Templates that tell of nothing but themselves: they can go to anybody, one by one or to many."""
+
+PDF_ATTEMPTS = 6
+PDF_WAIT = timedelta(seconds=10)
+"""A minute for `pdf-generator`; then the message goes without the PDF, with the page where it can be seen."""
+
+RECIPIENT_WINDOW = timedelta(hours=1)
+"""Over which MAIL_RECIPIENT_LIMIT counts."""
+
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 LONGEST_ADDRESS = 254
 """Source: RFC 5321, 4.5.3.1.3: a path of 256 octets, the angle brackets included."""
@@ -76,6 +86,11 @@ def check_recipient(address: str | None, *, is_deleted: bool) -> str | None:
     if len(address) > LONGEST_ADDRESS or _ADDRESS.fullmatch(address) is None:
         return "the customer's mail address cannot be written to"
     return None
+
+
+def address_digest(address: str) -> str:
+    """Return what stands for an address where it is not to be kept."""
+    return hashlib.sha256(address.strip().casefold().encode()).hexdigest()
 
 
 def wait_after(attempts: int) -> timedelta:

@@ -67,7 +67,9 @@ class SmtpTransport:
         username: str = "",
         password: str = "",
         starttls: bool = False,
+        tls: bool = False,
     ) -> None:
+        self._tls = tls
         self._host, self._port, self._timeout = host, port, timeout.total_seconds()
         self._username, self._password, self._starttls = username, password, starttls
 
@@ -81,6 +83,7 @@ class SmtpTransport:
             username=settings.mail_username,
             password=settings.mail_password.get_secret_value(),
             starttls=settings.mail_starttls,
+            tls=settings.mail_tls,
         )
 
     def deliver(self, message: EmailMessage, *, sender: str, recipient: str) -> Reply:
@@ -107,9 +110,15 @@ class SmtpTransport:
                 return Reply(AttemptOutcome.UNKNOWN, why, is_server_away=True)
         return Reply(AttemptOutcome.SENT, _told(code, answer)) if code in _GO_ON else _refusal(code, answer)
 
+    def _connect(self) -> smtplib.SMTP:
+        if self._tls:
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(self._host, self._port, timeout=self._timeout, context=context)
+        return smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+
     @contextmanager
     def _conversation(self) -> Iterator[smtplib.SMTP]:
-        server = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+        server = self._connect()
         try:
             server.ehlo_or_helo_if_needed()
             if self._starttls:

@@ -8,8 +8,11 @@ from enum import StrEnum
 class Template(StrEnum):
     """What a message tells; the first word is its family (`email list --type invoice`)."""
 
+    BILLING_ERROR_APOLOGY = "billing_error_apology"
+    INVOICE_ISSUED = "invoice_issued"
     INVOICE_PAID = "invoice_paid"
     INVOICE_PAYMENT_FAILED = "invoice_payment_failed"
+    PAYMENT_PROCESSING_DELAYED = "payment_processing_delayed"
     QUOTA_ALERT = "quota_alert"
     SUBSCRIPTION_CANCELED = "subscription_canceled"
     SUBSCRIPTION_TRIAL_ENDING = "subscription_trial_ending"

@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from billing_worker.domains.notifications.errors import MessageNotRenderableError
+from billing_worker.domains.notifications.rules import GENERAL
+from billing_worker.domains.notifications.samples import SAMPLES
 from billing_worker.domains.notifications.services.render_message import Reader, render_message
 from billing_worker.domains.notifications.states import Template
 
@@ -13,6 +15,17 @@ PAGE = "https://invoice.example.com/i/1?a=b&c=d"
 ANN = Reader("Ann", "Example Ltd", PAGE, ZoneInfo("Europe/Berlin"))
 MIDNIGHT = 1772406000  # 2026-03-01 23:00 UTC: the second of March in Berlin
 PARAMETERS: dict[Template, dict[str, Any]] = {
+    Template.BILLING_ERROR_APOLOGY: {},
+    Template.PAYMENT_PROCESSING_DELAYED: {},
+    Template.INVOICE_ISSUED: {
+        "invoice": "in_1",
+        "number": "A-1",
+        "amount_minor": 123450,
+        "currency": "kwd",
+        "due_date": MIDNIGHT,
+        "is_paid": False,
+        "has_pdf": True,
+    },
     Template.INVOICE_PAID: {"invoice": "in_1", "number": "A-1", "amount_minor": 123456, "currency": "usd"},
     Template.INVOICE_PAYMENT_FAILED: {
         "invoice": "in_1",
@@ -83,6 +96,18 @@ def test_a_receipt_reads_well() -> None:
             "Your subscription is set to end",
         ),
         (
+            Template.INVOICE_ISSUED,
+            {},
+            "Your invoice A-1 over 123.450 KWD",
+            "Please pay it by 2 March 2026.\nIt is attached as a PDF.\n\nSee it online: https://invoice.example.com",
+        ),
+        (
+            Template.INVOICE_ISSUED,
+            {"is_paid": True, "has_pdf": False},
+            "Your invoice A-1 over 123.450 KWD",
+            "It is paid; you do not need to do anything.\n\nSee it online",
+        ),
+        (
             Template.QUOTA_ALERT,
             {},
             "You have used 100 % of your api calls",
@@ -125,8 +150,13 @@ def test_nobody_is_called_by_no_name(name: str | None) -> None:
     assert "The invoice:" not in rendered.text
 
 
-@pytest.mark.parametrize("template", Template)
+@pytest.mark.parametrize("template", sorted(set(Template) - set(GENERAL)))
 @pytest.mark.parametrize("broken", [{}, {"trial_end": "soon", "ended_at": [], "amount_minor": "?"}])
 def test_what_does_not_fit_its_template_is_a_fact_not_a_crash(template: Template, broken: dict[str, Any]) -> None:
     with pytest.raises(MessageNotRenderableError, match=f"{template} cannot be written"):
         render_message(template, broken, ANN)
+
+
+@pytest.mark.parametrize("template", Template)
+def test_every_template_has_a_preview(template: Template) -> None:
+    assert render_message(template, SAMPLES[template], ANN).text.startswith("Hello Ann,\n\n")

@@ -29,6 +29,8 @@ def command(invocation: Invocation, *, as_json: bool) -> None:
             "MAIL_USERNAME": settings.mail_username or None,
             "MAIL_PASSWORD": "***" if settings.mail_password.get_secret_value() else None,
             "MAIL_STARTTLS": settings.mail_starttls,
+            "MAIL_TLS": settings.mail_tls,
+            "MAIL_RECIPIENT_LIMIT": settings.mail_recipient_limit,
             "MAIL_TIMEOUT": settings.mail_timeout,
             "MAIL_RESEND_UNKNOWN": settings.mail_resend_unknown,
         },

@@ -13,20 +13,29 @@ from sqlalchemy.orm import Session
 
 from billing_worker.domains.notifications.errors import MessageNotRenderableError
 from billing_worker.domains.notifications.models import Message, MessageAttempt
-from billing_worker.domains.notifications.queries import Addressee, find_addressee, find_invoice_page, wall_time
-from billing_worker.domains.notifications.rules import (
-    CUSTOMER_ATTEMPTS,
-    KINDS,
-    check_recipient,
-    split_sender,
-    wait_after,
-)
+from billing_worker.domains.notifications.queries import find_addressee, find_invoice_page, wall_time
+from billing_worker.domains.notifications.rules import KINDS, split_sender
+from billing_worker.domains.notifications.services.find_attachment import find_attachment
+from billing_worker.domains.notifications.services.find_obstacle import Obstacle, find_obstacle
 from billing_worker.domains.notifications.services.note_message import note_message
 from billing_worker.domains.notifications.services.render_message import Reader, RenderedMessage, render_message
 from billing_worker.domains.notifications.services.suppress_message import suppress_message
 from billing_worker.domains.notifications.states import AttemptOutcome, MessageStatus
 from billing_worker.effects.leased import LeasedEffect, finish_effect, postpone_effect, take_next
 from billing_worker.effects.states import EffectStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """How mail is sent here.
+
+    Units: `recipient_limit` messages to one address within an hour, 0 for any number; `lease` outlasts a conversation.
+    """
+
+    mail_from: str
+    zone: ZoneInfo
+    recipient_limit: int
+    lease: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +50,48 @@ class Letter:
     email: EmailMessage
 
 
-def claim_message(
-    session: Session, *, mail_from: str, zone: ZoneInfo, lease: timedelta, now: datetime
-) -> Letter | Message | None:
+def claim_message(session: Session, office: Office, *, now: datetime) -> Letter | Message | None:
     """Take the next message; return a letter to send, a message that ended or waits without sending, or None.
 
     The address and the name are read from the mirror now and kept in the message's row alone.
     Locks: the effect, until the caller commits; then its lease keeps others away.
     """
-    effect = take_next(session, KINDS, lease=lease, now=now)
+    effect = take_next(session, KINDS, lease=office.lease, now=now)
     if effect is None:
         return None
-    sender_name, sender = split_sender(mail_from)
+    sender_name, sender = split_sender(office.mail_from)
     message = note_message(session, effect, sender=sender, now=now)
     addressee = find_addressee(session, effect.account_id, effect.customer_id)
-    why_not = _check_due(effect, addressee, now)
-    if why_not is not None:
-        suppress_message(session, message, why_not, now=now)
-        return message
-    if addressee is None or addressee.address is None:
-        message.detail = "the customer is not in the mirror yet"
-        postpone_effect(session, effect.id, message.detail, due_at=now + wait_after(effect.attempts))
-        return message
+    obstacle = find_obstacle(session, effect, addressee, recipient_limit=office.recipient_limit, now=now)
+    if obstacle is not None or addressee is None or addressee.address is None:
+        return _stop(session, message, obstacle or Obstacle("there is nobody to write to"), now)
+    attachment = find_attachment(session, effect)
+    if isinstance(attachment, timedelta):
+        return _stop(session, message, Obstacle("its PDF is not rendered yet", now + attachment), now)
     page = find_invoice_page(session, effect.account_id, effect.payload.get("invoice"))
-    reader = Reader(addressee.name, sender_name, page, zone)
+    reader = Reader(addressee.name, sender_name, page, office.zone)
     try:
-        rendered = render_message(message.template, effect.payload, reader)
+        rendered = render_message(message.template, {**effect.payload, "has_pdf": attachment is not None}, reader)
     except MessageNotRenderableError as error:
         message.status, message.detail = MessageStatus.FAILED, str(error)
         finish_effect(session, effect.id, EffectStatus.FAILED, message.detail, now=now)
         return message
     message.recipient, message.subject = addressee.address, rendered.subject
     message.attempts += 1
-    attempt = _begin_attempt(session, message, lease, now)
+    attempt = _begin_attempt(session, message, office.lease, now)
     email = _address(rendered, message, Address(sender_name, addr_spec=sender), now)
+    if attachment is not None:
+        email.add_attachment(attachment.body, maintype="application", subtype="pdf", filename=attachment.name)
     return Letter(message, attempt.id, effect, sender, addressee.address, email)
 
 
-def _check_due(effect: LeasedEffect, addressee: Addressee | None, now: datetime) -> str | None:
-    if effect.not_after is not None and effect.not_after < now:
-        return "came after its time"
-    if effect.customer_id is None:
-        return "it concerns no customer"
-    if addressee is not None:
-        return check_recipient(addressee.address, is_deleted=addressee.is_deleted)
-    return "the customer is not in the mirror" if effect.attempts >= CUSTOMER_ATTEMPTS else None
+def _stop(session: Session, message: Message, obstacle: Obstacle, now: datetime) -> Message:
+    if obstacle.until is None:
+        suppress_message(session, message, obstacle.why, now=now)
+    else:
+        message.detail = obstacle.why
+        postpone_effect(session, message.effect_id, obstacle.why, due_at=obstacle.until)
+    return message
 
 
 def _begin_attempt(session: Session, message: Message, lease: timedelta, now: datetime) -> MessageAttempt:

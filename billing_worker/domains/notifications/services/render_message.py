@@ -25,8 +25,11 @@ _TEMPLATES = Environment(
 )
 
 _SUBJECTS: Mapping[Template, str] = {
+    Template.BILLING_ERROR_APOLOGY: "We made a mistake in your billing",
+    Template.INVOICE_ISSUED: "Your invoice {number} over {amount}",
     Template.INVOICE_PAID: "Your receipt: {amount} for invoice {number}",
     Template.INVOICE_PAYMENT_FAILED: "Your payment of {amount} did not go through",
+    Template.PAYMENT_PROCESSING_DELAYED: "Your payments are processed later than usual",
     Template.QUOTA_ALERT: "You have used {percent} % of your {metric}",
     Template.SUBSCRIPTION_CANCELED: "Your subscription has ended",
     Template.SUBSCRIPTION_TRIAL_ENDING: "Your trial ends on {trial_ends_on}",
@@ -88,6 +91,16 @@ def _failure_facts(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, A
     return {**_invoice_facts(parameters, zone), "next_attempt_on": next_attempt_on}
 
 
+def _issued_facts(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    due_date = parameters["due_date"]
+    return {
+        **_invoice_facts(parameters, zone),
+        "due_on": None if due_date is None else _day(due_date, zone),
+        "is_paid": bool(parameters["is_paid"]),
+        "has_pdf": bool(parameters.get("has_pdf")),
+    }
+
+
 def _trial_facts(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     return {
         "trial_ends_on": _day(parameters["trial_end"], zone),
@@ -111,8 +124,11 @@ def _quota_facts(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any
 
 
 _FACTS: Mapping[Template, Callable[[Mapping[str, Any], ZoneInfo], dict[str, Any]]] = {
+    Template.BILLING_ERROR_APOLOGY: lambda _parameters, _zone: {},
+    Template.INVOICE_ISSUED: _issued_facts,
     Template.INVOICE_PAID: _invoice_facts,
     Template.INVOICE_PAYMENT_FAILED: _failure_facts,
+    Template.PAYMENT_PROCESSING_DELAYED: lambda _parameters, _zone: {},
     Template.QUOTA_ALERT: _quota_facts,
     Template.SUBSCRIPTION_CANCELED: _end_facts,
     Template.SUBSCRIPTION_TRIAL_ENDING: _trial_facts,

@@ -12,7 +12,7 @@ import structlog
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.notifications.models import Message
 from billing_worker.domains.notifications.rules import KINDS, check_sending, split_sender
-from billing_worker.domains.notifications.services.claim_message import claim_message
+from billing_worker.domains.notifications.services.claim_message import Office, claim_message
 from billing_worker.domains.notifications.services.finish_message import finish_message
 from billing_worker.domains.notifications.services.note_message import note_message
 from billing_worker.domains.notifications.services.settle_interrupted import settle_interrupted
@@ -54,16 +54,11 @@ def send_due_messages(
         reached["interrupted"] += settle_interrupted(session, resends=resends, now=unit_of_work.now())
     if why_not is not None:
         return reached + _suppress_all(unit_of_work, settings, why_not)
+    office = Office(settings.mail_from, settings.billing_timezone, settings.mail_recipient_limit, lease)
     give_up_at = time.monotonic() + patience.total_seconds()
     while time.monotonic() < give_up_at:
         with unit_of_work.transaction() as session:
-            claimed = claim_message(
-                session,
-                mail_from=settings.mail_from,
-                zone=settings.billing_timezone,
-                lease=lease,
-                now=unit_of_work.now(),
-            )
+            claimed = claim_message(session, office, now=unit_of_work.now())
         if claimed is None:
             break
         if isinstance(claimed, Message):
