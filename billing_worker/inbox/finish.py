@@ -20,6 +20,9 @@ MAX_ATTEMPTS = 8
 FETCH_DELAY = timedelta(seconds=3)
 """A fetch settles a second only if Stripe's clock has passed it by two seconds (version = Date - 1 s)."""
 
+LONGEST_FETCH_DELAY = timedelta(minutes=1)
+"""A second ahead of our clock is asked for all the same: the fetch itself finds out whether it is too early."""
+
 _FIRST_BACKOFF = timedelta(seconds=2)
 
 
@@ -106,7 +109,7 @@ def park_for_fetch(session: Session, object_key: str, lane: int, now: datetime, 
             "object_key": object_key,
             "lane": lane,
             "waits_for": "fetch",
-            "parked_until": max(now, second + FETCH_DELAY),
+            "parked_until": min(max(now, second + FETCH_DELAY), now + LONGEST_FETCH_DELAY),
             "attempts": 1,
             "reason": "awaiting_fetch",
             "detail": f"several events at {second.isoformat()} and no proof of their order",

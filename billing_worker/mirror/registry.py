@@ -15,7 +15,8 @@ class ObjectType:
     """One mirrored type.
 
     Shape: `columns` maps promoted column names to extractors (migration 0003 declares the same names); `path` is the
-    list endpoint, None where Stripe has none that stands alone; `deleting` names the event types that end the object.
+    list endpoint, None where Stripe has none that stands alone; `deleting` names the event types that end the object;
+    `has_id` is false where a customer has exactly one.
     """
 
     name: str
@@ -25,13 +26,14 @@ class ObjectType:
     required: tuple[str, ...] = ()
     progress: progress.Progress = progress.EVER_EQUAL
     deleting: frozenset[str] = field(default_factory=frozenset)
+    has_id: bool = True
 
     def promote(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the promoted columns of a snapshot.
 
         Raises: ShapeError when a required field is missing or a value has the wrong type.
         """
-        for name in self.required:
+        for name in ("id", *self.required) if self.has_id else self.required:
             if data.get(name) is None:
                 raise ShapeError("missing_field", f"{self.name}.{name} is required and absent")
         return {column: extractor(data) for column, extractor in self.columns.items()}
@@ -311,7 +313,7 @@ _TYPES = (
         path="/v1/billing/meters",
         required=("event_name",),
     ),
-    ObjectType("entitlements.active_entitlement_summary", "entitlement_summaries", _CUSTOMER),
+    ObjectType("entitlements.active_entitlement_summary", "entitlement_summaries", _CUSTOMER, has_id=False),
     ObjectType(
         "review",
         "reviews",
@@ -353,7 +355,7 @@ _TYPES = (
     ObjectType("payment_link", "payment_links", _ACTIVE, path="/v1/payment_links"),
     ObjectType("billing.credit_grant", "credit_grants", {**_CUSTOMER, "name": text("name")}),
     ObjectType("entitlements.feature", "features", {"lookup_key": text("lookup_key"), **_ACTIVE}),
-    ObjectType("cash_balance", "cash_balances", _CUSTOMER),
+    ObjectType("cash_balance", "cash_balances", _CUSTOMER, has_id=False),
     ObjectType(
         "test_helpers.test_clock",
         "test_clocks",

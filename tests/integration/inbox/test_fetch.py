@@ -116,6 +116,19 @@ def test_stripe_being_away_delays_and_in_the_end_arrival_order_stands_in(
     assert rows(session, CUSTOMERS) == [("cus_1", "1@x.io", True)]
 
 
+def test_a_second_ahead_of_our_clock_is_asked_for_within_a_minute(
+    engine: Engine, unit_of_work: UnitOfWork, session: Session, clock: FixedClock
+) -> None:
+    ahead = int(clock.now().timestamp()) + 86400
+    events = [event("customer.updated", customer(email=f"{n}@x.io"), created=ahead) for n in range(2)]
+    store(engine, events, clock.now())
+    drain(unit_of_work, RecordingReactions())
+    clock.advance(timedelta(minutes=1))
+    assert fetch(unit_of_work, truth("truth@x.io", from_unix(ahead + 1))) == 1
+    drain(unit_of_work, RecordingReactions())
+    assert rows(session, CUSTOMERS) == [("cus_1", "truth@x.io", False)]
+
+
 @pytest.mark.usefixtures("unclear")
 def test_a_second_that_stripe_s_clock_never_passes_parks_its_object_no_longer_than_any_other(
     unit_of_work: UnitOfWork, session: Session, clock: FixedClock

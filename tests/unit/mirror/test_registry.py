@@ -43,7 +43,13 @@ def test_a_reference_is_an_id_or_an_expanded_object() -> None:
 
 def test_required_fields_are_named_when_absent() -> None:
     with pytest.raises(ShapeError, match=r"invoice\.status is required and absent"):
-        REGISTRY["invoice"].promote({"currency": "usd"})
+        REGISTRY["invoice"].promote({"id": "in_1", "currency": "usd"})
+
+
+def test_an_object_needs_an_id_unless_its_customer_has_exactly_one() -> None:
+    with pytest.raises(ShapeError, match=r"subscription\.id is required and absent"):
+        REGISTRY["subscription"].promote({"object": "subscription", "customer": "cus_1", "status": "active"})
+    assert REGISTRY["cash_balance"].promote({"object": "cash_balance", "customer": "cus_1"}) == {"customer_id": "cus_1"}
 
 
 def test_old_subscription_periods_move_to_the_items_and_todays_stay() -> None:
