@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from billing_worker.domains.overage.services.bill_due_overages import HELD_WAIT
-from tests.integration.overage.conftest import Shop
+from tests.support.overage import Shop
 
 
 def month_of_use(shop: Shop, *, used: int = 1500, **price: Any) -> tuple[str, str]:
