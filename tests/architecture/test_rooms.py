@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tests.architecture.test_budgets import ROOT, modules
+from tests.architecture.test_budgets import ROOT, modules, nodes_of
 
 ENVIRONMENT_READERS = frozenset(
     {
@@ -46,7 +46,7 @@ def test_only_settings_and_entry_points_read_the_environment() -> None:
     readers = {
         name_of(path)
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and ast.unparse(node.value) == "os"
     }
     assert readers - ENVIRONMENT_READERS == set()
@@ -56,7 +56,7 @@ def test_everything_is_caught_only_where_items_are_dispatched() -> None:
     places = {
         f"{name_of(path)}:{node.lineno}"
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
         # cleaning up and passing the error on catches nothing
@@ -70,7 +70,7 @@ def test_no_import_hides_inside_a_function() -> None:
     hidden = {
         f"{name_of(path)}:{inner.lineno}"
         for path in modules()
-        for function in ast.walk(ast.parse(path.read_text()))
+        for function in nodes_of(path)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for inner in ast.walk(function)
         if isinstance(inner, ast.Import | ast.ImportFrom)
@@ -85,7 +85,8 @@ def test_a_service_file_has_one_public_function() -> None:
             continue
         public = [
             node.name
-            for node in ast.parse(path.read_text()).body
+            for module in nodes_of(path)[:1]
+            for node in ast.iter_child_nodes(module)
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
         ]
         if path.stem not in public:
@@ -98,7 +99,7 @@ def test_no_message_waits_in_the_broker_for_its_time() -> None:
     waiting = {
         f"{name_of(path)}:{node.value.lineno}"
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.keyword) and node.arg in {"eta", "countdown", "visibility_timeout"}
     }
     assert waiting == set()
