@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from socket import gethostname
 
 from billing_worker.app.slices import PROBES
 from billing_worker.worker.beat import TICK_TASK
@@ -15,6 +16,7 @@ from billing_worker.worker.ledger.tasks import WAKE_EXPIRES_AFTER, send_run_job
 from billing_worker.worker.probes import Probe
 from billing_worker.worker.queues import TICK
 from billing_worker.worker.tasks import task
+from billing_worker.worker.uptime import BILLING, tell_alive
 from billing_worker.worker.wake import Delivery
 from billing_worker.worker.wake_probes import wake_probes
 from schedules import JOBS
@@ -36,6 +38,7 @@ def tick(container: Container) -> Mapping[str, object]:
     schedules = [schedule_of(job, container.settings) for job in JOBS.values()]
     inserted = insert_due_runs(container.unit_of_work, schedules=schedules, now=now)
     with container.unit_of_work.transaction() as session:
+        tell_alive(session, BILLING, instance=gethostname(), now=now)
         startable = find_startable_jobs(session, jobs=JOBS.values(), now=now)
     jobs = sum(_wake_job(container, job) for job in startable)
     probes = wake_probes(

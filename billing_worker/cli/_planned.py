@@ -51,7 +51,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "performance": "show throughput and latencies against the baseline",
             "profile": "sample where the workers' time goes",
             "show-timeouts": "list every timeout and the setting behind it",
-            "uptime": "show when billing was down",
         },
     ),
     "billing audit": (
@@ -65,11 +64,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "billing usage": (
         DATABASE + ", table billing_usage",
         {
-            "audit": "show a user's raw records of a day",
-            "deduplicate": "remove records that were sent twice",
-            "find-gaps": "look for hours without records",
-            "recalculate": "compute rollups again",
-            "reconstruct": "build lost records from logs",
             "restore": "restore records from a backup",
         },
     ),

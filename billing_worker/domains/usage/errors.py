@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from billing_worker.kernel.errors import InvalidValueError, NotFoundError, RefusedError, TerminalError
 
@@ -44,6 +45,22 @@ class HeldUsageNotFoundError(UsageError, NotFoundError):
     def __init__(self, held_id: int) -> None:
         self.held_id = held_id
         super().__init__(f"no held record has the id {held_id}; nself billing usage list-held shows those there are")
+
+
+class ArchivedUsageError(UsageError, RefusedError):
+    """The raw records of this time were archived."""
+
+    def __init__(self, month_start: datetime, location: str) -> None:
+        self.month_start = month_start
+        self.location = location
+        super().__init__(
+            f"the records of {month_start:%Y-%m} were archived to {location}; bring them back first with "
+            f"nself billing usage restore --all-users --date {month_start:%Y-%m-%d}"
+        )
+
+
+class ArchiveError(UsageError, RefusedError):
+    """An archive cannot be written, read or trusted."""
 
 
 class InvalidUsageError(UsageError, InvalidValueError):

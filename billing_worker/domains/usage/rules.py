@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -204,11 +205,19 @@ def payload_hash(record: UsageRecord) -> str:
     return sha256(told.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
+def slots_between(first: datetime, last: datetime) -> list[datetime]:
+    """Return the slots of every instant from the first to the last."""
+    start = EARLIEST + (first - EARLIEST) // SLOT * SLOT
+    return [start + SLOT * step for step in range((last - start) // SLOT + 1)]
+
+
+@lru_cache(maxsize=20_000)
 def bucket_start(level: Level, slot: datetime, zone: ZoneInfo) -> datetime:
     """Find the rollup bucket of a slot; local boundaries, as a UTC instant."""
     return period_containing(_KINDS[level], slot, zone).start
 
 
+@lru_cache(maxsize=20_000)
 def bucket_span(level: Level, slot: datetime, zone: ZoneInfo) -> Period:
     """Find the instants that fall into the same bucket as a slot.
 
@@ -229,6 +238,12 @@ def buckets_by_level(slots: Iterable[datetime], zone: ZoneInfo) -> dict[Level, l
         level: [SlotBucket(slot, bucket_start(level, slot, zone), bucket_span(level, slot, zone)) for slot in known]
         for level in ROLLUPS
     }
+
+
+def whole_buckets(level: Level, span: Period, zone: ZoneInfo) -> Period:
+    """Widen a span to whole buckets of a rollup."""
+    start = _boundary_before(level, span.start, zone)
+    return Period(start, _boundary_after(level, span.end, zone))
 
 
 def decompose(span: Period, zone: ZoneInfo) -> list[Piece]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from socket import gethostname
 
 import structlog
 from sqlalchemy.orm import Session
@@ -24,6 +25,7 @@ from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
 from billing_worker.worker.queues import USAGE
 from billing_worker.worker.tasks import task
+from billing_worker.worker.uptime import COLLECTOR, tell_alive
 
 AGGREGATE = "usage.aggregate"
 FLUSH_BUFFER = "usage.flush_buffer"
@@ -61,6 +63,8 @@ def flush(container: Container, *, due_at: str | None = None) -> Mapping[str, ob
 
     Idempotent by: keys of the records; collectors may run side by side.
     """
+    with container.unit_of_work.transaction() as session:
+        tell_alive(session, COLLECTOR, instance=gethostname(), now=container.unit_of_work.now())
     buffer = UsageBuffer(container.redis, capacity=container.settings.usage_buffer_size)
     report = flush_buffer(container.unit_of_work, buffer, metrics=load_metrics())
     if report.unfinished:

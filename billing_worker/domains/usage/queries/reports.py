@@ -124,6 +124,17 @@ def list_source_activity(session: Session, now: datetime) -> list[SourceActivity
     return [SourceActivity(*row) for row in session.execute(statement, {"now": now})]
 
 
+def list_adjustments(session: Session, user_id: str, metric: str, period: Period) -> list[tuple[datetime, int, str]]:
+    """Return time of use, value and reason of what came too late for its closed period."""
+    statement = text(
+        "SELECT usage_at, value::bigint, reason FROM billing.billing_usage_adjustments "
+        "WHERE user_id = :user_id AND metric_type = :metric AND usage_at >= :opens_at AND usage_at < :closes_at "
+        "ORDER BY id"
+    )
+    parameters = {"user_id": user_id, "metric": metric, "opens_at": period.start, "closes_at": period.end}
+    return [(used_at, value, reason) for used_at, value, reason in session.execute(statement, parameters)]
+
+
 def list_used_slots(session: Session, *, user_id: str | None = None, span: Period | None = None) -> list[datetime]:
     """Return the quarter hours that have records: of everybody, or of one user in one span."""
     raw_filter, _, parameters = _filters(user_id, span)

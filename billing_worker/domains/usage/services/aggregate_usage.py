@@ -10,15 +10,19 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy.orm import Session
 
+from billing_worker.database.locks import LockClass, share_lock
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.usage.queries import rollups, uniques
 from billing_worker.domains.usage.queries.rollups import ClaimedBatches, OpenBatch
-from billing_worker.domains.usage.rules import MetricCatalog, buckets_by_level
+from billing_worker.domains.usage.rules import MetricCatalog, buckets_by_level, slots_between
 from billing_worker.domains.usage.states import ROLLUPS, Formula
 
 BATCHES_PER_ROUND = 500
 RECORDS_PER_ROUND = 50_000
 """One round stays near a second, so that parallel rounds wait little for each other's rollup rows."""
+
+SLOTS_UNASKED = 200
+"""Two days: to look for the used ones among them would read every record once more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +54,7 @@ def aggregate_usage(
     while rounds < max_rounds:
         now = unit_of_work.now()
         with unit_of_work.transaction() as session:
+            share_lock(session, LockClass.USAGE_AGGREGATION, 0)
             claimed = _bounded(rollups.claim_open_batches(session, batch_limit=batches_per_round))
             if not claimed:
                 break
@@ -60,6 +65,12 @@ def aggregate_usage(
     if rounds:
         _log.info("usage_aggregation", rounds=rounds, batches=batches, records=records)
     return AggregationReport(rounds, batches, records)
+
+
+def _slots(session: Session, claimed: ClaimedBatches) -> list[datetime]:
+    """Return quarter hours that hold all records: every one of a short time, or those that are in use."""
+    between = slots_between(claimed.first_at, claimed.last_at)
+    return between if len(between) <= SLOTS_UNASKED else rollups.list_slots(session, claimed)
 
 
 def _bounded(batches: Sequence[OpenBatch]) -> list[OpenBatch]:
@@ -82,7 +93,8 @@ def _add(
         first_at=min(batch.first_at for batch in batches),
         last_at=max(batch.last_at for batch in batches),
     )
-    buckets = buckets_by_level(rollups.list_slots(session, claimed), zone)
+    buckets = buckets_by_level(_slots(session, claimed), zone)
+    rollups.prefer_hashing(session)
     touched = rollups.merge_rollups(session, claimed, buckets, metered_metrics=metrics.metered(), now=now)
     if last_metrics := sorted(touched.intersection(metrics.of_formula(Formula.LAST))):
         for level in ROLLUPS:
