@@ -110,6 +110,9 @@ class Deliverer:
 
     def enqueue(self, event: StoredEvent, endpoint_ids: set[str]) -> None:
         """Send an event to endpoints, as fate will have it."""
+        if not endpoint_ids:
+            # Waking every sender for nothing would cost more than the event.
+            return
         with self._condition:
             for endpoint_id in sorted(endpoint_ids):
                 self._enqueue_one(Delivery(event, endpoint_id))
