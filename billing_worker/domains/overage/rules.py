@@ -17,6 +17,9 @@ DECIMALS = 12
 """Source: Stripe documentation, prices, `unit_amount_decimal`: at most twelve decimals."""
 
 
+TIER_FIELDS = frozenset({"up_to", "unit_amount", "flat_amount"})
+
+
 class Scheme(StrEnum):
     """How units become money; the words are Stripe's `tiers_mode`, or its `billing_scheme` without tiers."""
 
@@ -149,10 +152,8 @@ def read_written_price(name: str, written: Mapping[str, Any]) -> OveragePrice:
     `package` of `size` and `round`; `minimum`, `cap`. Amounts in minor units, with decimals as text.
     Raises: InvalidOveragePriceError naming the price, the value and a right one.
     """
-    unknown = sorted(set(written) - {"currency", "unit_amount", "mode", "tiers", "package", "minimum", "cap"})
-    if unknown:
-        raise InvalidOveragePriceError(f"{name}: {unknown[0]} is no part of a price; write for example unit_amount: 10")
-    package = written.get("package") or {}
+    _check_shape(name, written)
+    package = written.get("package", {})
     common: dict[str, Any] = {
         "source": name,
         "currency": str(written.get("currency") or "").lower(),
@@ -167,17 +168,34 @@ def read_written_price(name: str, written: Mapping[str, Any]) -> OveragePrice:
         unit = _decimal(written["unit_amount"], name, "unit_amount")
         return _checked(OveragePrice(scheme=Scheme.PER_UNIT, tiers=(Tier(None, unit),), **common))
     mode = written.get("mode", "graduated")
-    if mode not in {Scheme.GRADUATED, Scheme.VOLUME}:
+    if mode not in (Scheme.GRADUATED, Scheme.VOLUME):
         raise InvalidOveragePriceError(f"{name}: mode {mode!r} is unknown; write graduated or volume")
     tiers = tuple(
         Tier(
-            None if tier.get("up_to") in {"inf", None} else _whole(tier["up_to"], name, "up_to"),
+            None if tier.get("up_to") in ("inf", None) else _whole(tier["up_to"], name, "up_to"),
             _decimal(tier.get("unit_amount", 0), name, "unit_amount"),
             _decimal(tier.get("flat_amount", 0), name, "flat_amount"),
         )
         for tier in written["tiers"]
     )
     return _checked(OveragePrice(scheme=Scheme(mode), tiers=tiers, **common))
+
+
+def _check_shape(name: str, written: Mapping[str, Any]) -> None:
+    """Refuse what would be read as something else: a misspelt field, a rounding that is neither up nor down."""
+    tiers, package = written.get("tiers", []), written.get("package", {})
+    if not isinstance(tiers, list) or not all(isinstance(tier, Mapping) for tier in tiers):
+        raise InvalidOveragePriceError(f"{name}: tiers {tiers!r} are no list; write - {{up_to: inf, unit_amount: 10}}")
+    if not isinstance(package, Mapping) or package.get("round", "up") not in ("up", "down"):
+        raise InvalidOveragePriceError(f"{name}: package {package!r} is none; write package: {{size: 100, round: up}}")
+    known = {"currency", "unit_amount", "mode", "tiers", "package", "minimum", "cap"}
+    unknown = {str(field) for field in written if field not in known}
+    unknown |= {f"tiers.{field}" for tier in tiers for field in tier if field not in TIER_FIELDS}
+    unknown |= {f"package.{field}" for field in package if field not in {"size", "round"}}
+    if unknown:
+        raise InvalidOveragePriceError(
+            f"{name}: {min(unknown)} is no part of a price; write for example unit_amount: 10"
+        )
 
 
 def _packages(price: OveragePrice, units: int) -> int:
