@@ -81,13 +81,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def run_mail_server(*, wants_login: bool = False, tls: ssl.SSLContext | None = None) -> Iterator[MailServer]:
+def run_mail_server(
+    *, wants_login: bool = False, tls: ssl.SSLContext | None = None, from_the_first_byte: bool = False
+) -> Iterator[MailServer]:
     server = MailServer(free_port())
     options: dict[str, Any] = {}
     if wants_login:
         # aiosmtpd warns when a login is demanded without TLS: here it is asked for before MAIL by `handle_MAIL`
         options = {"authenticator": server.authenticate, "auth_require_tls": False, "auth_required": False}
-    if tls is not None:
+    if tls is not None and from_the_first_byte:
+        options |= {"ssl_context": tls}
+    elif tls is not None:
         options |= {"tls_context": tls, "require_starttls": True}
     server.wants_login = wants_login
     controller = Controller(server, "127.0.0.1", server.port, **options)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
+from billing_worker.domains.notifications.errors import NothingToTellError
 from billing_worker.domains.notifications.states import Template
 
 KIND_PREFIX = "mail."
@@ -31,6 +34,9 @@ GENERAL = (Template.BILLING_ERROR_APOLOGY, Template.PAYMENT_PROCESSING_DELAYED)
 PDF_ATTEMPTS = 6
 PDF_WAIT = timedelta(seconds=10)
 """A minute for `pdf-generator`; then the message goes without the PDF, with the page where it can be seen."""
+
+SENDABLE = frozenset({"open", "paid", "uncollectible"})
+"""States of invoices that are mailed."""
 
 RECIPIENT_WINDOW = timedelta(hours=1)
 """Over which MAIL_RECIPIENT_LIMIT counts."""
@@ -91,6 +97,17 @@ def check_recipient(address: str | None, *, is_deleted: bool) -> str | None:
 def address_digest(address: str) -> str:
     """Return what stands for an address where it is not to be kept."""
     return hashlib.sha256(address.strip().casefold().encode()).hexdigest()
+
+
+def check_sendable(invoice: Mapping[str, Any]) -> None:
+    """Refuse to mail what is no invoice yet, or none any more.
+
+    Raises: NothingToTellError with the way that is left.
+    """
+    status = str(invoice.get("status"))
+    if status not in SENDABLE:
+        way = f": `nself billing invoice finalize {invoice['id']}` first" if status == "draft" else ""
+        raise NothingToTellError(f"invoice {invoice['id']} is {status}{way}")
 
 
 def wait_after(attempts: int) -> timedelta:

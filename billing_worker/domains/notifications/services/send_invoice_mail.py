@@ -10,26 +10,19 @@ from sqlalchemy.orm import Session
 
 from billing_worker.domains.notifications.errors import NothingToTellError
 from billing_worker.domains.notifications.queries import find_addressee
-from billing_worker.domains.notifications.rules import NEWS_LASTS, address_digest, check_recipient, kind_of
+from billing_worker.domains.notifications.rules import (
+    NEWS_LASTS,
+    address_digest,
+    check_recipient,
+    check_sendable,
+    kind_of,
+)
 from billing_worker.domains.notifications.services.rearm_message import rearm_message
 from billing_worker.domains.notifications.services.request_message import RequestedMessage
 from billing_worker.domains.notifications.states import Template
 from billing_worker.effects.drafts import EffectOfEvent, insert_effects
 from billing_worker.kernel.events import EffectDraft
 from billing_worker.kernel.keys import object_key
-
-SENDABLE = frozenset({"open", "paid", "uncollectible"})
-
-
-def check_sendable(invoice: Mapping[str, Any]) -> None:
-    """Refuse to mail what is no invoice yet, or none any more.
-
-    Raises: NothingToTellError with the way that is left.
-    """
-    status = str(invoice.get("status"))
-    if status not in SENDABLE:
-        way = f": `nself billing invoice finalize {invoice['id']}` first" if status == "draft" else ""
-        raise NothingToTellError(f"invoice {invoice['id']} is {status}{way}")
 
 
 def send_invoice_mail(
