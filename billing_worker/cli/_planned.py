@@ -47,7 +47,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "heap-snapshot": "write what a worker's memory holds",
             "memory-profile": "watch a worker's memory over a time",
             "metrics": "show counters and latencies",
-            "notify-customers": "mail a template to many customers",
             "performance": "show throughput and latencies against the baseline",
             "profile": "sample where the workers' time goes",
             "show-timeouts": "list every timeout and the setting behind it",

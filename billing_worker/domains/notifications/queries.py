@@ -15,6 +15,9 @@ from billing_worker.domains.notifications.models import MailSuppression, Message
 from billing_worker.domains.notifications.states import AttemptOutcome, Template
 from billing_worker.mirror.tables import table_of
 
+ACTIVE = ("active", "trialing", "past_due", "unpaid", "paused")
+"""States of subscriptions that are not over; `incomplete` ones never began."""
+
 MESSAGE_PREFIX = "msg_"
 
 _INTERRUPTED = (
@@ -83,6 +86,43 @@ def find_message_by_id(session: Session, message_id: str) -> Message | None:
 def find_suppression(session: Session, account_id: str, digest: str) -> MailSuppression | None:
     """Return why an address is not written to."""
     return session.get(MailSuppression, (account_id, digest))
+
+
+def list_known_customers(session: Session, customer_ids: Sequence[str]) -> list[str]:
+    """Return those of some customers that the mirror has and that were not deleted, in their order."""
+    customers = table_of("customer")
+    found = set(
+        session.scalars(
+            select(customers.c.id).where(
+                customers.c.account_id == "", customers.c.id.in_(customer_ids), customers.c.deleted_at.is_(None)
+            )
+        )
+    )
+    return [customer_id for customer_id in customer_ids if customer_id in found]
+
+
+def list_active_customers(session: Session) -> list[str]:
+    """Return the customers who have a subscription that is not over."""
+    subscriptions = table_of("subscription")
+    return list(
+        session.scalars(
+            select(subscriptions.c.customer_id)
+            .where(
+                subscriptions.c.account_id == "",
+                subscriptions.c.deleted_at.is_(None),
+                subscriptions.c.status.in_(ACTIVE),
+                subscriptions.c.customer_id.is_not(None),
+            )
+            .distinct()
+            .order_by(subscriptions.c.customer_id)
+        )
+    )
+
+
+def count_told(session: Session, effect_keys: Sequence[str]) -> int:
+    """Count the effects of some keys."""
+    counted = text("SELECT count(*) FROM billing.billing_effects WHERE account_id = '' AND effect_key = ANY(:keys)")
+    return int(session.execute(counted, {"keys": list(effect_keys)}).scalar_one())
 
 
 def list_suppressions(session: Session, *, limit: int) -> Sequence[tuple[MailSuppression, Message]]:

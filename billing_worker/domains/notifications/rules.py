@@ -110,6 +110,11 @@ def check_sendable(invoice: Mapping[str, Any]) -> None:
         raise NothingToTellError(f"invoice {invoice['id']} is {status}{way}")
 
 
+def general_key(template: Template, customer_id: str, occasion: str) -> str:
+    """Name the effect that tells a customer of an occasion."""
+    return f"mail:{template}:{customer_id}:{occasion}"
+
+
 def wait_after(attempts: int) -> timedelta:
     """Return the wait after the n-th attempt: a minute, doubling up to an hour."""
     return min(FIRST_WAIT * float(2 ** min(max(attempts - 1, 0), 10)), LONGEST_WAIT)

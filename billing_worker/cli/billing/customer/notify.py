@@ -23,7 +23,7 @@ else:
 
 @click.command()
 @click.option("--customer", required=True, metavar="ID", help="A mirrored customer, e.g. cus_123.")
-@click.option("--template", required=True, help="payment_failed, receipt or trial_ending.")
+@click.option("--template", required=True, help="payment_failed, receipt, trial_ending or one of `notify-customers`.")
 @dry_run_option
 @json_option
 @click.pass_context

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.notifications.errors import NothingToTellError
-from billing_worker.domains.notifications.rules import NEWS_LASTS, kind_of
+from billing_worker.domains.notifications.rules import GENERAL, NEWS_LASTS, general_key, kind_of
+from billing_worker.domains.notifications.services.request_general_message import request_general_message
 from billing_worker.domains.notifications.states import Template
 from billing_worker.effects.drafts import EffectOfEvent, insert_effects
 from billing_worker.kernel.events import EffectDraft
@@ -45,9 +46,14 @@ def request_message(
     Idempotent by: template, object and day: who asks twice a day sends one message.
     Raises: NothingToTellError, NotMirroredError.
     """
+    general = next((one for one in GENERAL if one.value == name), None)
+    if general is not None:
+        return _request_general(session, customer_id, general, now, is_dry_run=is_dry_run)
     template = ALIASES.get(name) or next((one for one in ALIASES.values() if one.value == name), None)
     if template is None:
-        raise NothingToTellError(f"no template {name!r} can be sent on request; one of {', '.join(ALIASES)}")
+        raise NothingToTellError(
+            f"no template {name!r} can be sent on request; one of {', '.join((*ALIASES, *GENERAL))}"
+        )
     get_object(session, "customer", customer_id)
     object_type, fits, describe = _SOURCES[template]
     found = list_objects(session, object_type, where={"customer_id": customer_id}, limit=AT_MOST)
@@ -67,6 +73,16 @@ def request_message(
     )
     inserted = insert_effects(session, [EffectOfEvent("", None, draft)], now)
     return RequestedMessage(template, about.id, key, is_new=bool(inserted))
+
+
+def _request_general(
+    session: Session, customer_id: str, template: Template, now: datetime, *, is_dry_run: bool
+) -> RequestedMessage:
+    get_object(session, "customer", customer_id)
+    occasion = f"{now:%Y-%m-%d}"
+    key = general_key(template, customer_id, occasion)
+    is_new = is_dry_run or bool(request_general_message(session, [customer_id], template, occasion=occasion, now=now))
+    return RequestedMessage(template, customer_id, key, is_new=is_new)
 
 
 def _created(one: MirroredObject) -> int:
