@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
+from billing_worker.database.conflicts import is_conflict
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.inbox.claim import BatchNote, Claim, ClaimedEvent, Closing, LaneState, close_batch
 from billing_worker.inbox.finish import MAX_ATTEMPTS, Ending, finish_events, park_for_backoff, unpark
@@ -53,9 +54,15 @@ def notes_of(states: Sequence[LaneState], claim: Claim, *, crashes: int) -> dict
 def give_up_batch(unit_of_work: UnitOfWork, claimed: Sequence[ClaimedEvent], error: Exception) -> None:
     """Record that a batch could not be applied: each lane's next one is half as long; a lone event is parked or dead.
 
+    A conflict with another transaction, a redelivery's for example, counts for nobody.
     Phases: one transaction of its own; the failed one is already rolled back.
     """
     lanes = Counter(event.lane for event in claimed)
+    if is_conflict(error):
+        _log.info("batch_conflict", lanes=sorted(lanes), events=len(claimed), detail=str(error)[:200])
+        with unit_of_work.transaction() as session:
+            close_batch(session, dict.fromkeys(lanes, Closing()))
+        return
     _log.warning("batch_failed", lanes=sorted(lanes), events=len(claimed), exc_info=error)
     with unit_of_work.transaction() as session:
         close_batch(session, {lane: Closing(next_size=max(1, events // 2)) for lane, events in lanes.items()})

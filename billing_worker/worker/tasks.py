@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from psycopg2 import errors as postgres
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from billing_worker.database.conflicts import is_conflict
 from billing_worker.kernel.errors import RetryableError, TerminalError
 from billing_worker.worker.container import Container
 
@@ -48,7 +48,7 @@ class TaskDefinition:
             try:
                 report = self.function(container, **accepted) or {}
             except DBAPIError as error:
-                if not _is_conflict(error) or attempt == CONFLICT_RETRIES:
+                if not is_conflict(error) or attempt == CONFLICT_RETRIES:
                     self._report_failure(log, error, started)
                     raise
             except Exception as error:  # the one place that sees every failure of a task
@@ -109,10 +109,6 @@ class TaskRegistry:
 
 registry = TaskRegistry()
 task = registry.task
-
-
-def _is_conflict(error: DBAPIError) -> bool:
-    return isinstance(error.orig, postgres.DeadlockDetected | postgres.SerializationFailure)
 
 
 def _elapsed_ms(started: float) -> float:
