@@ -62,13 +62,6 @@ class LostStateError(StackError, RefusedError):
         )
 
 
-class PlannedServiceError(StackError, UnavailableError):
-    """A service is known and not part of this release."""
-
-    def __init__(self, *, service: str, reason: str) -> None:
-        super().__init__(f"{service} cannot be started, stopped or restarted: {reason}")
-
-
 class UnknownServiceError(StackError, InvalidValueError):
     """No service has this name."""
 

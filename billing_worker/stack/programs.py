@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing_worker.stack.errors import PlannedServiceError, UnknownServiceError
+from billing_worker.stack.errors import UnknownServiceError
 
 CELERY = ("{python}", "-m", "celery", "-A", "billing_worker.app.celery_app")
 LOG_IN_UTC = (("TZ", "UTC"),)
@@ -136,26 +136,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 INTAKE_SERVICE = "receiver"
 
-PLANNED: dict[str, str] = {}
-"""Names the guide knows and this release does not run, with the reason."""
-
 SERVICES: tuple[str, ...] = tuple(dict.fromkeys(program.service for program in PROGRAMS))
 
 
 def known_names() -> tuple[str, ...]:
     """Return every name a person may write."""
-    return (*SERVICES, *GROUPS, *PLANNED)
+    return (*SERVICES, *GROUPS)
 
 
 def select_programs(names: tuple[str, ...]) -> tuple[Program, ...]:
     """Return the programs of services, groups or single processes, all for no name, in starting order.
 
-    Raises: UnknownServiceError, and PlannedServiceError for the whole request when one name is only planned.
+    Raises: UnknownServiceError.
     """
     wanted: set[str] = set()
     for name in names:
-        if name in PLANNED:
-            raise PlannedServiceError(service=name, reason=PLANNED[name])
         services = GROUPS.get(name, (name,))
         found = {program.name for program in PROGRAMS if program.service in services or program.name == name}
         if not found:

@@ -49,7 +49,7 @@ def read_logs(
 ) -> list[LogLine]:
     """Return the last lines of services that pass the filters, oldest first.
 
-    Raises: UnknownServiceError, PlannedServiceError.
+    Raises: UnknownServiceError.
     """
     home = StackHome(read_sources(environ).home)
     streams = [_process_lines(home.logs, program.name) for program in select_programs(services)]

@@ -48,7 +48,7 @@ Tell = Callable[[str], None]
 def start_services(environ: Mapping[str, str], names: tuple[str, ...], *, tell: Tell) -> tuple[str, ...]:
     """Start services with the servers they need, and return the names of processes that were not running before.
 
-    Raises: MixedInstallationError, InvalidValueError, PlannedServiceError, UnknownServiceError, ServiceNotHereError,
+    Raises: MixedInstallationError, InvalidValueError, UnknownServiceError, ServiceNotHereError,
     ServerStartError.
     """
     sources = read_sources(environ)

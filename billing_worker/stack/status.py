@@ -8,7 +8,7 @@ from pathlib import Path
 
 from billing_worker.runtime.sources import read_sources
 from billing_worker.stack.home import StackHome
-from billing_worker.stack.programs import PLANNED, PROGRAMS, Program, select_programs
+from billing_worker.stack.programs import PROGRAMS, Program, select_programs
 from billing_worker.stack.start import check_parts
 from billing_worker.stack.supervisor_client import ProcessState, SupervisorClient
 
@@ -28,7 +28,7 @@ class ServiceStatus:
     @property
     def is_as_wanted(self) -> bool:
         """Say whether nothing is wrong with it: it runs, or is not ours to run."""
-        return self.state in {"running", "external", "planned"}
+        return self.state in {"running", "external"}
 
 
 def list_services(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[ServiceStatus, ...]:
@@ -36,22 +36,18 @@ def list_services(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[S
 
     Raises: UnknownServiceError, MixedInstallationError.
     """
-    planned = [name for name in names if name in PLANNED]
-    others = tuple(name for name in names if name not in PLANNED)
-    programs = select_programs(others) if others or not names else ()
+    programs = select_programs(names)
     sources = read_sources(environ)
     embedded = check_parts(sources).embedded
     state = StackHome(sources.home).read_state()
     client = None if state is None else SupervisorClient(Path(state.socket))
     known = client.states() if client is not None and client.is_running() else {}
     ports = {} if state is None else state.ports
-    rows = [
+    return tuple(
         _row(each, known.get(each.name), ports.get(each.name), is_here=each.part is None or each.part in embedded)
         for each in PROGRAMS
         if each in programs
-    ]
-    rows += [ServiceStatus(name, name, "planned", None, None, None, PLANNED[name]) for name in planned]
-    return tuple(rows)
+    )
 
 
 def _row(program: Program, known: ProcessState | None, port: int | None, *, is_here: bool) -> ServiceStatus:

@@ -25,7 +25,7 @@ def stop_services(
     """Stop services, all and the supervisor itself for no name, and return the names of processes that were running.
 
     Order: the highest level first; a level has ended before the one below is asked.
-    Raises: PlannedServiceError, UnknownServiceError, ServerStartError when a process does not end.
+    Raises: UnknownServiceError, ServerStartError when a process does not end.
     """
     programs = select_programs(names)
     if not with_intake and not names_intake(names):

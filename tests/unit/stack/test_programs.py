@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from billing_worker.stack.errors import PlannedServiceError, UnknownServiceError
+from billing_worker.stack.errors import UnknownServiceError
 from billing_worker.stack.launch import command_of, past_the_proxy
 from billing_worker.stack.programs import GROUPS, PROGRAMS, select_programs
 
@@ -41,9 +41,8 @@ def test_billing_is_every_process_of_ours_and_no_server() -> None:
     }
 
 
-def test_a_planned_service_refuses_the_whole_request() -> None:
-    with pytest.raises(PlannedServiceError, match="invoice rendering"):
-        select_programs(("billing", "pdf-generator"))
+def test_a_service_may_be_named_beside_its_group() -> None:
+    assert select_programs(("billing", "pdf-generator")) == select_programs(("billing",))
 
 
 def test_an_unknown_service_is_answered_with_the_known_ones() -> None:
