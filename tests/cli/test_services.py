@@ -87,25 +87,6 @@ def test_a_live_key_never_meets_the_sandbox(nself: Nself) -> None:
     assert "sk_live_abc" not in result.stderr
 
 
-@pytest.mark.parametrize("services", [("pdf-generator",), ("billing", "pdf-generator")])
-@pytest.mark.parametrize("verb", ["start", "stop", "restart"])
-def test_a_service_of_a_later_release_refuses_the_whole_request(
-    nself: Nself, verb: str, services: tuple[str, ...]
-) -> None:
-    result = nself(verb, *services)
-
-    assert (result.returncode, result.stdout) == (5, "")
-    assert "invoice rendering" in result.stderr
-    assert not nself.home.exists()
-
-
-def test_the_state_of_a_planned_service_is_shown(nself: Nself) -> None:
-    result = nself("status", "pdf-generator", "--json")
-
-    assert result.returncode == 0
-    assert [row["state"] for row in json.loads(result.stdout)] == ["planned"]
-
-
 def test_an_unknown_service_is_usage_and_names_the_known(nself: Nself) -> None:
     for verb in ("start", "stop", "restart", "status", "logs"):
         result = nself(verb, "kafka")
