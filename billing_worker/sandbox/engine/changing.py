@@ -9,6 +9,7 @@ from billing_worker.sandbox.core.errors import ApiError, invalid
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.anchors import moved_anchor
 from billing_worker.sandbox.engine.collecting import collect
+from billing_worker.sandbox.engine.cutting import cut_periods
 from billing_worker.sandbox.engine.discounts import applies, still_applying
 from billing_worker.sandbox.engine.invoices import finalize, open_draft
 from billing_worker.sandbox.engine.items import (
@@ -67,6 +68,9 @@ def change_items(
         prorations = _prorations(session, before, subscription, at, resets=resets)
     for item in prorations:
         session.add(item, "invoiceitem.created")
+    ends = subscription["cancel_at"] is not None or "cancel_at" in params
+    if ends and not resets and subscription["status"] != "trialing":
+        prorations += _cut(session, subscription, prorates=behavior != "none")
     add_extra_items(session, subscription, params.get("add_invoice_items"))
     if resets:
         _reset_periods(session, subscription)
@@ -206,6 +210,11 @@ def _begins_anew(session: Session, before: Document, after: Document) -> bool:
         and before["status"] != "trialing"
         and any(item_amount(session, item) for item in after["items"]["data"])
     )
+
+
+def _cut(session: Session, subscription: Document, *, prorates: bool) -> list[Document]:
+    whole = period_costs(session, subscription["items"]["data"], _discounts(session, subscription, was=False))
+    return cut_periods(session, subscription, whole, prorates=prorates)
 
 
 def _realign(subscription: Document, at: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from billing_worker.sandbox.core.documents import Document
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.core.timeline import Duty
-from billing_worker.sandbox.engine.amounts import part_of
 from billing_worker.sandbox.engine.collecting import collect
+from billing_worker.sandbox.engine.cutting import charge_part, cut_end, natural_end
 from billing_worker.sandbox.engine.discounts import drop_discounts, still_applying
 from billing_worker.sandbox.engine.invoices import (
     DRAFT_SECONDS,
@@ -19,7 +19,6 @@ from billing_worker.sandbox.engine.invoices import (
 from billing_worker.sandbox.engine.lines import item_lines
 from billing_worker.sandbox.engine.pausing import pause, rule_without_method
 from billing_worker.sandbox.engine.pending_updates import expire as expire_pending
-from billing_worker.sandbox.engine.prices import one_period_before, period_end
 from billing_worker.sandbox.engine.schedules import before_renewal
 from billing_worker.sandbox.engine.standing import ENDED, after_settlement, end
 from billing_worker.sandbox.engine.subscription_invoices import (
@@ -147,29 +146,20 @@ def _renew(session: Session, subscription: Document) -> None:
         return
     lines: list[Document] = []
     for item in subscription["items"]["data"]:
-        old, anchor = period_of(item), subscription["billing_cycle_anchor"]
+        old = period_of(item)
         # A trial may end before a given anchor: the time up to there is a shorter period of its own.
-        ends = anchor if anchor > old[1] else period_end(item["price"], anchor, old[1])
-        item |= {"current_period_start": old[1], "current_period_end": ends}
+        natural = natural_end(subscription, item, old[1])
+        item |= {"current_period_start": old[1], "current_period_end": cut_end(subscription, old[1], natural)}
         is_metered = item["price"]["recurring"]["usage_type"] == "metered"
         if not is_metered:
-            lines += _charged(session, subscription, item)
+            charged = item_lines(session, subscription, item, period_of(item))
+            is_short = natural != item["current_period_end"] or subscription["billing_cycle_anchor"] > old[1]
+            lines += charge_part(charged, item, natural) if is_short else charged
         elif not was_trialing:
             lines += item_lines(session, subscription, item, old)
     if was_trialing:
         subscription["status"] = "active"
     _bill(session, subscription, lines)
-
-
-def _charged(session: Session, subscription: Document, item: Document) -> list[Document]:
-    start, end = period_of(item)
-    lines = item_lines(session, subscription, item, (start, end))
-    if subscription["billing_cycle_anchor"] > start:
-        whole = end - one_period_before(item["price"], end)
-        for entry in lines:
-            amount = part_of(entry["amount"], end - start, whole)
-            entry |= {"amount": amount, "subtotal": amount}
-    return lines
 
 
 def _bill(session: Session, subscription: Document, lines: list[Document]) -> None:

@@ -14,11 +14,12 @@ from billing_worker.sandbox.engine.anchors import anchor_from
 from billing_worker.sandbox.engine.blanks import BLANK_SUBSCRIPTION, fresh
 from billing_worker.sandbox.engine.charging import check_owner
 from billing_worker.sandbox.engine.collecting import collect, method_for, missing_method
+from billing_worker.sandbox.engine.cutting import charge_part, cut_end, natural_end
 from billing_worker.sandbox.engine.discounts import Redeemer, new_discounts
 from billing_worker.sandbox.engine.invoices import DRAFT_SECONDS, finalize, open_draft
 from billing_worker.sandbox.engine.items import add_extra_items, check_items, item_amount, new_item, show_items
 from billing_worker.sandbox.engine.lines import item_lines, trial_line
-from billing_worker.sandbox.engine.prices import one_period_before, period_end
+from billing_worker.sandbox.engine.prices import period_end
 from billing_worker.sandbox.engine.setups import new_setup_intent
 from billing_worker.sandbox.engine.subscription_invoices import fill, new_subscription_invoice, period_of
 from billing_worker.sandbox.engine.subscription_terms import (
@@ -142,6 +143,8 @@ def draft_subscription(session: Session, customer: Document, params: dict[str, A
     }
     show_items(subscription)
     set_terms(session, subscription, params)
+    for item in items if trial_end is None else ():
+        item["current_period_end"] = cut_end(subscription, now, first_end)
     subscription["discounts"] = _discounts(session, subscription, params)
     return subscription
 
@@ -215,15 +218,14 @@ def _discounts(session: Session, subscription: Document, params: dict[str, Any])
 
 
 def _shortened(lines: list[Document], subscription: Document, item: Document, *, prorates: bool) -> list[Document]:
-    # A first period that ends at a given anchor is charged for the seconds it has.
+    # A first period that ends at a given anchor, or with the subscription, is charged for the seconds it has.
     start, end = period_of(item)
-    if subscription["billing_cycle_anchor"] <= start:
-        return lines
-    whole = end - one_period_before(item["price"], end)
-    for entry in lines:
-        amount = part_of(entry["amount"], end - start, whole) if prorates else 0
-        entry |= {"amount": amount, "subtotal": amount}
-    return lines
+    is_anchored = subscription["billing_cycle_anchor"] > start
+    if is_anchored and not prorates:
+        return [entry | {"amount": 0, "subtotal": 0} for entry in lines]
+    natural = natural_end(subscription, item, start)
+    is_cut = prorates and end < natural
+    return charge_part(lines, item, natural) if is_anchored or is_cut else lines
 
 
 def _backdated_lines(session: Session, subscription: Document, item: Document) -> list[Document]:

@@ -281,6 +281,46 @@ def test_paying_from_now_on_is_invoiced_at_once_and_a_pause_of_collection_ends_b
     assert desk.get(path)["pause_collection"] is None
 
 
+@pytest.mark.parametrize("mode", ["flexible", "classic"])
+def test_an_end_within_the_period_gives_the_rest_back_until_it_is_taken_back(desk: Desk, mode: str) -> None:
+    subscription, clock = started(desk, [{"price": desk.price(3100)}], billing_mode={"type": mode})
+    path, customer = f"subscriptions/{subscription['id']}", subscription["customer"]
+    desk.advance(clock, FROZEN + 5 * DAY)
+    cut = desk.post(path, cancel_at=FROZEN + 20 * DAY)
+    assert cut["items"]["data"][0]["current_period_end"] == FROZEN + 20 * DAY
+    given_back = desk.listed("invoiceitems", customer=customer)
+    assert [(item["amount"], item["period"]["start"]) for item in given_back] == [(-1100, FROZEN + 20 * DAY)]
+    later = desk.post(path, cancel_at=FROZEN + 30 * DAY)
+    assert later["items"]["data"][0]["current_period_end"] == FROZEN + 30 * DAY
+    kept = desk.post(path, cancel_at="")
+    assert kept["items"]["data"][0]["current_period_end"] == FROZEN + MONTH
+    amounts = [item["amount"] for item in desk.listed("invoiceitems", customer=customer)]
+    assert sum(amounts) == 0
+    desk.post(path, cancel_at=FROZEN + 20 * DAY, proration_behavior="none")
+    assert [item["amount"] for item in desk.listed("invoiceitems", customer=customer)] == amounts
+    desk.advance(clock, FROZEN + 21 * DAY)
+    assert (desk.get(path)["status"], desk.get(path)["ended_at"]) == ("canceled", FROZEN + 20 * DAY)
+    assert [bill["total"] for bill in desk.invoices(subscription["id"])] == [3100]
+
+
+def test_an_end_within_a_later_period_shortens_that_one(desk: Desk) -> None:
+    price = desk.price(3000)
+    subscription, clock = started(desk, [{"price": price}], cancel_at=FROZEN + MONTH + 15 * DAY)
+    desk.advance(clock, FROZEN + MONTH + 3601)
+    # 15 of the 30 days from 6 April to 6 May.
+    assert [bill["amount_paid"] for bill in desk.invoices(subscription["id"])] == [3000, 1500]
+    assert desk.get(f"subscriptions/{subscription['id']}")["items"]["data"][0]["current_period_end"] == (
+        FROZEN + MONTH + 15 * DAY
+    )
+    desk.advance(clock, FROZEN + MONTH + 16 * DAY)
+    assert desk.get(f"subscriptions/{subscription['id']}")["status"] == "canceled"
+    at_once, _ = started(desk, [{"price": desk.price(3100)}], cancel_at=FROZEN + 10 * DAY)
+    assert at_once["latest_invoice"]["amount_paid"] == 1000
+    unshortened = {"cancel_at": FROZEN + 10 * DAY, "proration_behavior": "none"}
+    whole, _ = started(desk, [{"price": desk.price(3100)}], **unshortened)
+    assert whole["latest_invoice"]["amount_paid"] == 3100
+
+
 @pytest.mark.parametrize(
     ("mode", "anchor", "paid", "words"),
     [
