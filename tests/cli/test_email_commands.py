@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 ROWS = (
     (
@@ -40,7 +40,7 @@ ROWS = (
 
 @pytest.fixture
 def nself(tmp_path: Path, database_url: str) -> Nself:
-    return Nself(tmp_path, {"DATABASE_URL": database_url})
+    return WarmNself(tmp_path, {"DATABASE_URL": database_url})
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_an_unknown_message_is_not_found(nself: Nself, verb: str, asked: str) ->
 
 
 def test_the_settings_are_shown_with_what_follows_and_without_the_password(tmp_path: Path) -> None:
-    nself = Nself(tmp_path)
+    nself = WarmNself(tmp_path)
     off = told(nself, "show-config")
     assert (off["sends"], off["why_not"]) == (False, "mail is off (MAIL_ENABLED=false)")
     for assignment in ("MAIL_ENABLED=true", "MAIL_FROM=user@example.com", "MAIL_HOST=smtp.example.com"):

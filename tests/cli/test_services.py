@@ -8,12 +8,13 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from billing_worker.runtime.sources import read_sources
 from billing_worker.stack.programs import PROGRAMS
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 
 @pytest.fixture
@@ -24,12 +25,23 @@ def nself() -> Iterator[Nself]:
         try:
             yield operator
         finally:
-            stopped = operator("stop")
+            stopped = WarmNself(operator.folder)("stop")
         assert stopped.returncode == 0, stopped.stderr
 
 
+@pytest.fixture
+def warm(tmp_path: Path) -> WarmNself:
+    """For commands that start nothing."""
+    return WarmNself(tmp_path)
+
+
+def rows(nself: Nself, *services: str) -> list[dict[str, Any]]:
+    looking = WarmNself(nself.folder, nself.variables)
+    return list(json.loads(looking("status", *services, "--json").stdout))
+
+
 def states(nself: Nself, *services: str) -> dict[str, str]:
-    return {row["process"]: row["state"] for row in json.loads(nself("status", *services, "--json").stdout)}
+    return {row["process"]: row["state"] for row in rows(nself, *services)}
 
 
 def test_the_whole_stack_starts_takes_new_settings_drains_and_stops(nself: Nself) -> None:
@@ -45,10 +57,10 @@ def test_the_whole_stack_starts_takes_new_settings_drains_and_stops(nself: Nself
     assert (again.returncode, again.stderr.startswith("already running: postgres")) == (0, True)
 
     assert nself("env", "set", "BILLING_WEBHOOK_QUEUES=2").returncode == 0
-    before = json.loads(nself("status", "worker-webhooks-1", "--json").stdout)[0]["pid"]
+    before = rows(nself, "worker-webhooks-1")[0]["pid"]
     restarted = nself("restart", "worker-webhooks-1")
     assert restarted.returncode == 0, restarted.stderr
-    after = json.loads(nself("status", "worker-webhooks-1", "--json").stdout)[0]["pid"]
+    after = rows(nself, "worker-webhooks-1")[0]["pid"]
     assert after != before
     assert Path(f"/proc/{after}/cmdline").read_bytes().endswith(b"\0webhooks.0,webhooks.1\0")
 
@@ -67,66 +79,66 @@ def test_the_whole_stack_starts_takes_new_settings_drains_and_stops(nself: Nself
     assert states(nself, "receiver") == {"receiver": "stopped"}
 
 
-def test_a_mix_of_own_and_foreign_parts_is_refused_before_anything_is_made(nself: Nself) -> None:
+def test_a_mix_of_own_and_foreign_parts_is_refused_before_anything_is_made(warm: WarmNself) -> None:
     for verb in ("start", "restart", "status"):
-        result = nself(verb, DATABASE_URL="postgresql://billing@db.example/billing")
+        result = warm(verb, DATABASE_URL="postgresql://billing@db.example/billing")
 
         assert result.returncode == 3
         assert "REDIS_URL" in result.stderr
         assert "STRIPE_SECRET_KEY" in result.stderr
-    assert not nself.home.exists()
+    assert not warm.home.exists()
 
 
-def test_a_live_key_never_meets_the_sandbox(nself: Nself) -> None:
+def test_a_live_key_never_meets_the_sandbox(warm: WarmNself) -> None:
     variables = {"STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_MODE": "live", "STRIPE_MOCK_ENABLED": "true"}
 
-    result = nself("start", **variables)
+    result = warm("start", **variables)
 
     assert result.returncode == 3
     assert "live key" in result.stderr
     assert "sk_live_abc" not in result.stderr
 
 
-def test_an_unknown_service_is_usage_and_names_the_known(nself: Nself) -> None:
+def test_an_unknown_service_is_usage_and_names_the_known(warm: WarmNself) -> None:
     for verb in ("start", "stop", "restart", "status", "logs"):
-        result = nself(verb, "kafka")
+        result = warm(verb, "kafka")
 
         assert result.returncode == 2
         assert "usage-collector" in result.stderr
 
 
-def test_a_service_that_runs_elsewhere_is_not_started_here(nself: Nself) -> None:
+def test_a_service_that_runs_elsewhere_is_not_started_here(warm: WarmNself) -> None:
     variables = {
         "DATABASE_URL": "postgresql://billing@db.example/billing",
         "REDIS_URL": "redis://redis.example/0",
         "STRIPE_SECRET_KEY": "sk_test_abcdefghij",
     }
 
-    result = nself("start", "redis", **variables)
+    result = warm("start", "redis", **variables)
 
     assert result.returncode == 3
     assert "REDIS_URL" in result.stderr
-    shown = json.loads(nself("status", "--json", **variables).stdout)
+    shown = json.loads(warm("status", "--json", **variables).stdout)
     assert {row["process"] for row in shown if row["state"] == "external"} == {"postgres", "redis", "stripe-mock"}
 
 
-def test_stopping_what_does_not_run_is_done_already(nself: Nself) -> None:
-    result = nself("stop", "billing")
+def test_stopping_what_does_not_run_is_done_already(warm: WarmNself) -> None:
+    result = warm("stop", "billing")
 
     assert result.returncode == 0
     assert result.stderr.splitlines()[-1] == "nothing is running"
 
 
-def test_logs_are_shown_as_written_in_a_pipe(nself: Nself) -> None:
-    (nself.home / "logs").mkdir(parents=True)
+def test_logs_are_shown_as_written_in_a_pipe(warm: WarmNself) -> None:
+    (warm.home / "logs").mkdir(parents=True)
     line = '{"timestamp": "2026-01-30T10:00:00Z", "level": "warning", "event": "mail_suppressed", "message_id": 7}'
-    (nself.home / "logs" / "mail.log").write_text(line + "\n")
+    (warm.home / "logs" / "mail.log").write_text(line + "\n")
 
-    assert nself("logs", "mail").stdout == line + "\n"
-    assert nself("logs", "mail", "--level", "error").stdout == ""
-    assert nself("logs", "mail", "--since", "2026-01-31").stdout == ""
-    assert nself("logs", "billing", "--tail", "1000", "--grep", "MAIL_SUPP").stdout == line + "\n"
-    wrong = nself("logs", "mail", "--since", "yesterday")
+    assert warm("logs", "mail").stdout == line + "\n"
+    assert warm("logs", "mail", "--level", "error").stdout == ""
+    assert warm("logs", "mail", "--since", "2026-01-31").stdout == ""
+    assert warm("logs", "billing", "--tail", "1000", "--grep", "MAIL_SUPP").stdout == line + "\n"
+    wrong = warm("logs", "mail", "--since", "yesterday")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "2026-01-30" in wrong.stderr
 
@@ -145,9 +157,9 @@ def test_a_program_that_cannot_run_is_told_with_where_to_look_and_not_waited_for
     assert states(nself, "postgres", "redis") == {"postgres": "running", "redis": "running"}
 
 
-def test_settings_that_cannot_work_are_told_before_anything_starts(nself: Nself) -> None:
-    result = nself("start", STRIPE_MAX_RETRIES="many")
+def test_settings_that_cannot_work_are_told_before_anything_starts(warm: WarmNself) -> None:
+    result = warm("start", STRIPE_MAX_RETRIES="many")
 
     assert result.returncode == 2
     assert "STRIPE_MAX_RETRIES" in result.stderr
-    assert not nself.home.exists()
+    assert not warm.home.exists()

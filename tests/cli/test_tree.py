@@ -26,12 +26,12 @@ from billing_worker.kernel.errors import (
     TerminalError,
     UnavailableError,
 )
-from tests.cli.nself import CHECKOUT, Nself
+from tests.cli.nself import CHECKOUT, Nself, WarmNself
 
 GUIDE = Path(__file__).with_name("guide_commands.txt").read_text(encoding="utf-8").splitlines()
 HEAVY = ("celery", "kombu", "stripe", "sqlalchemy", "flask", "pydantic", "redis", "psycopg2", "rich", "requests")
-NOT_A_VALUE = {"EXPOSURE_TIME", "1.5", "10.00"}
-"""Words of the guide that the reader is to replace, or that it shows as wrong."""
+NOT_A_VALUE = {"EXPOSURE_TIME", "1.5", "10.00", "./out/affected-customers.csv"}
+"""Words of the guide that the reader is to replace, files an earlier command writes, and what it shows as wrong."""
 
 WALK = """
 import json, sys
@@ -146,14 +146,14 @@ def test_a_verb_and_the_noun_itself_are_told_apart() -> None:
 
 
 def test_an_unknown_command_is_usage_and_names_the_nearest(tmp_path: Path) -> None:
-    result = Nself(tmp_path)("billing", "webhok", "status")
+    result = WarmNself(tmp_path)("billing", "webhok", "status")
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "no such command 'webhok'; for example: webhook; see `nself billing --help`\n"
 
 
 def test_a_planned_command_exits_with_five(tmp_path: Path) -> None:
-    result = Nself(tmp_path)("maintenance", "on", "--message", "Billing system under maintenance")
+    result = WarmNself(tmp_path)("maintenance", "on", "--message", "Billing system under maintenance")
 
     assert (result.returncode, result.stdout) == (5, "")
     assert "nself stop billing" in result.stderr
@@ -168,7 +168,7 @@ def test_the_overview_lists_nouns_with_their_first_lines(tmp_path: Path) -> None
 
 
 def test_exec_is_refused_where_there_is_no_container(tmp_path: Path) -> None:
-    result = Nself(tmp_path)("exec", "nginx", "nginx", "-s", "reload")
+    result = WarmNself(tmp_path)("exec", "nginx", "nginx", "-s", "reload")
 
     assert result.returncode == 5
     assert "no nginx runs here" in result.stderr

@@ -28,7 +28,7 @@ from billing_worker.stack.identity import server_identity
 from billing_worker.stack.postgres import PostgresCluster, create_cluster
 from billing_worker.stack.readiness import wait_until_ready
 from billing_worker.stack.supervisor_client import SupervisorClient
-from tests.cli.nself import Nself
+from tests.cli.nself import Nself, WarmNself
 
 SERVERS = ("postgres", "redis")
 MINOR = sys.version_info.minor
@@ -42,7 +42,7 @@ def operator(folder: Path, **variables: str) -> Iterator[Nself]:
     try:
         yield nself
     finally:
-        stopped = nself("stop")
+        stopped = WarmNself(folder, variables)("stop")
         if (state := StackHome(nself.home).read_state()) is not None and not state.socket.startswith(str(folder)):
             shutil.rmtree(Path(state.socket).parent, ignore_errors=True)
         if state is not None and not state.postgres_data.startswith(str(folder)):
