@@ -56,6 +56,7 @@ def test_a_bounce_is_taken_in_shown_and_lifted_and_the_message_sent_again(
     with engine.begin() as connection:
         for statement in ROWS:
             connection.execute(text(statement))
+        connection.execute(text("ALTER TABLE billing_effects ALTER COLUMN id RESTART WITH 100"))
     assert [row["outcome"] for row in told(nself, "email", "bounce", "--file", "-", stdin=REPORT)] == ["suppressed"]
     assert told(nself, "email", "status", "msg_11")["status"] == "bounced"
     [suppressed] = told(nself, "email", "suppressions")
@@ -94,7 +95,7 @@ def test_many_are_told_once_per_occasion(nself: Nself, session: Session, tmp_pat
     assert (asked.returncode, "add --yes" in asked.stderr) == (3, True)
     planned = told(nself, *apology, "--dry-run", code=1)
     assert (planned["queued"], planned["told_already"], planned["unknown"]) == (2, 0, 1)
-    assert rows(session, "SELECT count(*) FROM billing_effects") == [(0,)]
+    assert rows(session, "SELECT count(*) FROM billing_effects WHERE kind LIKE 'mail.%'") == [(0,)]
     first = told(nself, *apology, "--yes", code=1)
     again = told(nself, *apology, "--yes", code=1)
     assert [(one["queued"], one["told_already"], one["unknown"]) for one in (first, again)] == [(2, 0, 1), (0, 2, 1)]
@@ -120,9 +121,9 @@ def test_an_invoice_is_mailed_by_us_where_mail_is_on(nself: Nself, session: Sess
     assert nself("billing", "invoice", "send", "in_none").returncode == 4
     session.rollback()
     assert rows(session, "SELECT status FROM billing_invoice_pdfs") == [("queued",)]
-    assert rows(session, "SELECT kind, customer_id, status, payload ->> 'number' FROM billing_effects") == [
-        ("mail.invoice_issued", "cus_1", "pending", "EX-0042")
-    ]
+    assert rows(
+        session, "SELECT kind, customer_id, status, payload ->> 'number' FROM billing_effects WHERE kind LIKE 'mail.%'"
+    ) == [("mail.invoice_issued", "cus_1", "pending", "EX-0042")]
 
 
 def test_a_template_is_previewed(nself: Nself, tmp_path: Path) -> None:
