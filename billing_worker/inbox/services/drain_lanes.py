@@ -72,6 +72,7 @@ def drain_lanes(
             continue
         mark.clear()
         if report.busy and report.events == events:
+            report.again = False  # whoever has the lane looks once more
             return report
         with unit_of_work.transaction() as session:
             # Whoever found a lane taken has gone away by now: what they saw must be seen here.

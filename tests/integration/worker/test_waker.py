@@ -39,9 +39,12 @@ def test_a_dropped_connection_costs_one_wake_up_at_most(tmp_path: Path) -> None:
         assert queued(broker, "webhooks.0") == 1 + sum(sent)
 
 
-def test_lanes_are_woken_once_until_their_mark_is_cleared(redis: Redis, redis_url: str) -> None:
+def test_a_queue_is_woken_once_for_all_its_lanes_until_its_mark_is_cleared(redis: Redis, redis_url: str) -> None:
     waker = Waker(redis_url, redis, webhook_queues=4)
-    assert [waker.wake_lane(5) for _ in range(3)] == [True, False, False]
-    waker.clear_mark(5)
-    assert [waker.wake_lane(5), waker.wake_lane(6)] == [True, True]
-    assert (redis.llen("webhooks.1"), redis.llen("webhooks.2")) == (2, 1)
+    assert [waker.wake_lane(lane) for lane in (5, 5, 9)] == [True, False, False]
+    assert waker.wake_lanes({9: "evt_1", 6: "evt_2", 10: "evt_3"}) == {9: False, 6: True, 10: False}
+    waker.clear_mark(9)
+    assert [waker.wake_lane(5), waker.wake_lane(6)] == [True, False]
+    waker.hold_mark(3)
+    assert waker.wake_lane(7) is False
+    assert [redis.llen(f"webhooks.{number}") for number in range(4)] == [0, 2, 1, 0]
