@@ -20,6 +20,7 @@ from billing_worker.runtime.settings import Settings
 
 CHILD = Path(__file__).with_name("typesetting_child.py")
 LONGEST_REASON = 1000
+MOST_SIGNS = 40
 
 FONT_PACKAGES = (
     "fontpkg_noto_sans",
@@ -100,12 +101,15 @@ class Typesetter:
         report = _last_report(done.stderr)
         if done.returncode != 0:
             raise TypesettingError(self._explain(done.returncode, report, done.stderr))
+        remarks = list(report["warnings"])
+        if report["missing"]:
+            remarks.insert(0, f"no font has {' '.join(report['missing'][:MOST_SIGNS])} (PDF_FONT_DIR names more fonts)")
         return TypesetPdf(
             body=done.stdout,
             pages=report["pages"],
             duration_ms=round((time.monotonic() - began) * 1000),
             peak_memory_bytes=report["peak_memory_bytes"],
-            remarks="; ".join(report["warnings"])[:LONGEST_REASON],
+            remarks="; ".join(remarks)[:LONGEST_REASON],
         )
 
     def _explain(self, code: int, report: Mapping[str, Any], stderr: bytes) -> str:

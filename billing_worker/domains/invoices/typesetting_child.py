@@ -1,7 +1,7 @@
 """The typesetter's own process: under limits of memory and time, without the environment, without the network.
 
-Shape: a JSON job on stdin, the PDF on stdout, a JSON report on stderr. Nothing of the project is imported, so that the
-memory limit counts for the document alone.
+Shape: a JSON job on stdin, the PDF on stdout, a JSON report on stderr. Next to nothing of the project is imported, so
+that the memory limit counts for the document alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from billing_worker.domains.invoices.glyphs import find_missing
 
 PREFERRED = ("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai")
 EAST_ASIAN = {"JP": "Noto Sans JP", "KR": "Noto Sans KR", "CN": "Noto Sans SC", "TW": "Noto Sans TC"}
@@ -54,7 +56,13 @@ def typeset(job: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     pdf, warnings = compiler.compile_with_warnings(format="pdf", timestamp=job["timestamp"])
     if not isinstance(pdf, bytes):
         raise TypeError("the typesetter gave no PDF")
-    return pdf, {"pages": len(re.findall(rb"/Type\s*/Page\b", pdf)), "warnings": [one.message for one in warnings]}
+    files = dict.fromkeys((font.path, font.index) for font in fonts.fonts() if font.path)
+    missing = find_missing(json.dumps(document, ensure_ascii=False), files)
+    return pdf, {
+        "missing": missing,
+        "pages": len(re.findall(rb"/Type\s*/Page\b", pdf)),
+        "warnings": [one.message for one in warnings],
+    }
 
 
 def report_back(report: Mapping[str, Any]) -> None:

@@ -35,10 +35,10 @@ from tests.support.pages import document, invoice, line, texts
 TYPESETTER = Typesetter(find_template(None), 512 * 1024**2, 60, find_font_folders())
 
 
-def report(server: MailServer, *, number: int = 0, **changes: str) -> bytes:
+def report(server: MailServer, **changes: str) -> bytes:
     """Write what a mail server sends back about a message that it took."""
     told = {
-        "id": server.message_ids[number],
+        "id": server.message_ids[0],
         "recipient": "ann@example.com",
         "action": "failed",
         "status": "5.1.1",

@@ -72,6 +72,11 @@ def test_names_of_every_script_are_there() -> None:
     assert made.remarks == ""
 
 
+def test_what_no_font_has_is_told() -> None:
+    made = typesetter().typeset(document(line("\N{LINEAR B SYLLABLE B008 A}Ω", 100), customer_name="株"))
+    assert made.remarks == "no font has \N{LINEAR B SYLLABLE B008 A} (PDF_FONT_DIR names more fonts)"
+
+
 def test_a_han_sign_is_drawn_as_in_its_region() -> None:
     every = frozenset({"Noto Sans", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR"})
     assert order_families(every, "CN")[1] == "Noto Sans SC"
