@@ -118,6 +118,12 @@ _ALL = (
     ),
     Operation("billing.meters.create", "post", "/v1/billing/meters", "billing.meter"),
     Operation("billing.meter_events.create", "post", "/v1/billing/meter_events", "billing.meter_event"),
+    Operation(
+        "billing.meter_event_adjustments.create",
+        "post",
+        "/v1/billing/meter_event_adjustments",
+        "billing.meter_event_adjustment",
+    ),
 )
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}

@@ -16,6 +16,9 @@ HOUR = timedelta(hours=1)
 BASELINE = timedelta(days=28)
 """Four of every weekday: the rhythm a silence is measured by."""
 
+DAYS_OF_A_RHYTHM = 3
+"""What happened at an hour on one or two days says nothing of the next."""
+
 SURPRISE = 3.0
 """A silence is told when the rhythm gives it a chance of at most one in twenty (e to the -3)."""
 
@@ -57,7 +60,8 @@ class Rhythm:
 
     def chance(self, hour: datetime) -> float:
         """Return how likely usage is in an hour: the smaller of what its weekday and what its time of day say."""
-        return min(self._chance(name) for name in self._names(hour))
+        of_week, of_day = self._names(hour)
+        return 0.0 if self.active[of_day] < DAYS_OF_A_RHYTHM else min(self._chance(of_week), self._chance(of_day))
 
     def _chance(self, name: tuple[int, int]) -> float:
         return 0.0 if not self.active[name] else (self.active[name] + 0.1) / (self.seen[name] + 0.2)

@@ -11,19 +11,21 @@ import structlog
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.usage.buffer import UsageBuffer
-from billing_worker.domains.usage.queries import reports
+from billing_worker.domains.usage.queries import meters, reports
 from billing_worker.domains.usage.reading import read_records
 from billing_worker.domains.usage.rules import TEXT_MAX
 from billing_worker.domains.usage.services.aggregate_usage import BATCHES_PER_ROUND, aggregate_usage
 from billing_worker.domains.usage.services.flush_buffer import flush_buffer
 from billing_worker.domains.usage.services.load_metrics import load_metrics
+from billing_worker.domains.usage.services.plan_meter_events import CLOSED_AFTER, plan_meter_events
 from billing_worker.domains.usage.services.prune_claims import prune_claims
 from billing_worker.domains.usage.services.record_group import UsageCall, record_group
 from billing_worker.domains.usage.services.release_held import release_held
+from billing_worker.domains.usage.services.send_meter_events import send_meter_events
 from billing_worker.domains.usage.states import Unknown
 from billing_worker.worker.container import Container
 from billing_worker.worker.probes import Probe
-from billing_worker.worker.queues import USAGE
+from billing_worker.worker.queues import EFFECTS, USAGE
 from billing_worker.worker.tasks import task
 from billing_worker.worker.uptime import COLLECTOR, tell_alive
 
@@ -31,6 +33,7 @@ AGGREGATE = "usage.aggregate"
 FLUSH_BUFFER = "usage.flush_buffer"
 PRUNE_KEYS = "usage.prune_keys"
 RECORD = "usage.record"
+REPORT_METERS = "usage.report_meters"
 RELEASE_HELD = "usage.release_held"
 
 _log = structlog.get_logger(__name__)
@@ -106,8 +109,31 @@ def record(
     return {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "refused": len(refused)}
 
 
+@task(REPORT_METERS, queue=EFFECTS, soft_limit_seconds=240, hard_limit_seconds=300, quiet_when_idle=True)
+def report_meters(container: Container) -> Mapping[str, object]:
+    """Work out what Stripe's meters are to be told of closed hours, and tell it."""
+    unit_of_work, metrics, hours = container.unit_of_work, load_metrics(), 0
+    while True:
+        with unit_of_work.transaction() as session:
+            planned = plan_meter_events(
+                session, metrics=metrics, zone=container.settings.billing_timezone, now=unit_of_work.now()
+            )
+        if not planned:
+            break
+        hours += planned
+    report = send_meter_events(unit_of_work, container.stripe)
+    return {"hours": hours, **report.by_status}
+
+
+def _untold_meters(session: Session, now: datetime) -> int:
+    return meters.count_due(session, now=now, before=now - CLOSED_AFTER)
+
+
 def _open_batches(session: Session, _now: datetime) -> int:
     return reports.count_open_batches(session, limit=1)
 
 
-PROBES: tuple[Probe, ...] = (Probe("open_usage_batches", AGGREGATE, USAGE, _open_batches),)
+PROBES: tuple[Probe, ...] = (
+    Probe("open_usage_batches", AGGREGATE, USAGE, _open_batches),
+    Probe("untold_meter_events", REPORT_METERS, EFFECTS, _untold_meters),
+)
