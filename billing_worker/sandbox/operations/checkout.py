@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from billing_worker.sandbox.core.documents import Document, list_of, public
+from billing_worker.sandbox.core.documents import Document, clone, list_of, public
 from billing_worker.sandbox.core.errors import invalid
 from billing_worker.sandbox.core.families import check_metadata, listing, merge_metadata, retrieve
 from billing_worker.sandbox.core.identifiers import new_id, token
@@ -31,6 +31,23 @@ _NULL = (
     *("recovered_from", "saved_payment_method_options", "setup_intent", "shipping_address_collection"),
     *("shipping_cost", "submit_type", "subscription", "wallet_options", "payment_intent", "integration_identifier"),
 )
+_BRANDING: Document = {
+    "background_color": "#ffffff",
+    "border_style": "rounded",
+    "button_color": "#0074d4",
+    "display_name": "Sandbox",
+    "font_family": "default",
+    "icon": None,
+    "logo": None,
+}
+_NO_INVOICE: Document = {
+    "enabled": False,
+    "invoice_data": {
+        **dict.fromkeys(("account_tax_ids", "custom_fields", "description", "footer", "issuer", "rendering_options")),
+        "metadata": {},
+    },
+}
+_CREATES_CUSTOMERS = {"payment": "if_required", "subscription": "always"}
 _PASSED = (
     *("allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id", "customer_creation"),
     *("customer_email", "integration_identifier", "locale", "origin_context", "redirect_on_completion", "return_url"),
@@ -54,9 +71,33 @@ def create(call: Call) -> Document:
                 "You may only specify one of these parameters: customer, customer_email.", param="customer_email"
             )
     checkout = _page(session, params, items) | {"customer": customer, "mode": mode}
+    checkout |= _of_mode(params, mode) | _of_customer(session, customer, mode)
     if mode == "setup":
         checkout["setup_intent"] = new_setup_intent(session, customer, **_setup_data(params))["id"]
     return session.add(checkout)
+
+
+def _of_mode(params: dict[str, Any], mode: str) -> Document:
+    shown: Document = {"customer_creation": None, "invoice_creation": None, "discounts": None}
+    if mode == "setup":
+        return shown | {"payment_method_collection": "always"}
+    if "customer" not in params:
+        shown["customer_creation"] = params.get("customer_creation") or _CREATES_CUSTOMERS[mode]
+    if mode == "payment":
+        shown["invoice_creation"] = clone(_NO_INVOICE)
+    return shown | {"discounts": hosted.shown_discounts(params.get("discounts") or [])}
+
+
+def _of_customer(session: Session, customer_id: str | None, mode: str) -> Document:
+    if customer_id is None:
+        return {}
+    blank = ("address", "business_name", "individual_name", "name", "phone", "tax_ids")
+    customer = session.get("customer", customer_id)
+    exempt = None if mode == "setup" else customer["tax_exempt"]
+    return {
+        "collected_information": dict.fromkeys(("business_name", "individual_name", "shipping_details")),
+        "customer_details": dict.fromkeys(blank) | {"email": customer["email"], "tax_exempt": exempt},
+    }
 
 
 def _check_simulated(params: dict[str, Any]) -> None:
@@ -169,6 +210,7 @@ def _page(session: Session, params: dict[str, Any], items: list[Document]) -> Do
             "object": "checkout.session",
             "adaptive_pricing": {"enabled": False},
             "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+            "branding_settings": clone(_BRANDING),
             "client_secret": None if is_hosted else f"{session_id}_secret_{token(24)}",
             "consent_collection": params.get("consent_collection"),
             "created": session.recorded_at,
@@ -180,10 +222,7 @@ def _page(session: Session, params: dict[str, Any], items: list[Document]) -> Do
             "livemode": False,
             "managed_payments": {"enabled": False},
             "metadata": check_metadata(params.get("metadata")),
-            "payment_method_collection": params.get("payment_method_collection")
-            or ("always" if recurring_items(items) else "if_required"),
-            "payment_method_options": params.get("payment_method_options") or {},
-            "payment_method_types": params.get("allowed_payment_method_types") or ["card"],
+            **_ways_of_paying(params, items),
             "payment_status": "unpaid" if items else "no_payment_required",
             "phone_number_collection": params.get("phone_number_collection") or {"enabled": False},
             "shipping_options": [],
@@ -199,9 +238,20 @@ def _page(session: Session, params: dict[str, Any], items: list[Document]) -> Do
             "_subscription_data": params.get("subscription_data") or {},
         }
     )
-    page_of["discounts"] = hosted.shown_discounts(params.get("discounts") or []) or None
     hosted.add_up_page(session, page_of)
     return page_of
+
+
+def _ways_of_paying(params: dict[str, Any], items: list[Document]) -> Document:
+    types = params.get("allowed_payment_method_types")
+    return {
+        "payment_method_collection": params.get("payment_method_collection")
+        or ("always" if recurring_items(items) else "if_required"),
+        "payment_method_configuration_details": None if types else {"id": "pmc_sandbox", "parent": None},
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}}
+        | (params.get("payment_method_options") or {}),
+        "payment_method_types": types or ["card"],
+    }
 
 
 def _expires_at(session: Session, params: dict[str, Any]) -> int:
