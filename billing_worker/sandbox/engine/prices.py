@@ -151,6 +151,7 @@ def new_product(session: Session, name: str) -> Document:
         "id": new_id("product"),
         "object": "product",
         "active": True,
+        "attributes": [],
         "created": session.now,
         "default_price": None,
         "description": None,

@@ -10,6 +10,7 @@ from billing_worker.sandbox.core.families import assign, check_metadata, listing
 from billing_worker.sandbox.core.routes import PAGE, Call, route
 from billing_worker.sandbox.core.session import Session
 from billing_worker.sandbox.engine.amounts import check_charge, check_currency
+from billing_worker.sandbox.engine.blanks import BLANK_INTENT, fresh
 from billing_worker.sandbox.engine.capturing import capture
 from billing_worker.sandbox.engine.cards import create_method, find_method
 from billing_worker.sandbox.engine.charging import cancel_intent, check_owner, new_intent, whole_shipping
@@ -47,12 +48,20 @@ def create_intent(call: Call) -> Document:
         setup_future_usage=params.get("setup_future_usage"),
         **automatic_methods(params),
         _return_url=params.get("return_url"),
+        payment_method_options=_options(params),
         transfer_group=params.get("transfer_group"),
         shipping=whole_shipping(params.get("shipping")),
     )
     if params.get("confirm"):
         carry_out(session, intent, method)
     return intent
+
+
+def _options(params: dict[str, Any]) -> Document:
+    options = fresh(BLANK_INTENT)["payment_method_options"]
+    for kind, given in (params.get("payment_method_options") or {}).items():
+        options[kind] = options.get(kind, {}) | (given or {})
+    return dict(options)
 
 
 def confirm_intent(call: Call) -> Document:

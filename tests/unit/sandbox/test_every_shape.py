@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import stripe
 
+from billing_worker.sandbox.api import TABLES
 from tests.unit.sandbox.desk import FROZEN, Desk, Json, opened
 
 DAY = 86_400
@@ -55,9 +57,17 @@ KINDS: dict[str, type[stripe.StripeObject]] = {
 }
 UNDOCUMENTED = {
     "charge": {"destination", "dispute", "order"},
+    "product": {"attributes"},
     "subscription": {"plan", "quantity"},
 }
 """Keys that recorded answers of today's versions have and no reference names."""
+LISTED = {
+    entry.path.removeprefix("/v1/")
+    for table in TABLES
+    for entry in table
+    if entry.method == "GET" and entry.path.startswith("/v1/") and "{" not in entry.path
+} - {"subscription_items"}
+"""Collections that can be listed without naming what they belong to."""
 NAMES = {bool: {"bool"}, int: {"int", "float"}, float: {"float"}, str: {"str", "Decimal"}}
 
 
@@ -243,3 +253,18 @@ def test_every_kind_is_looked_at(answers: list[Json]) -> None:
 def test_every_key_is_one_of_the_pinned_version_and_of_its_type(answers: list[Json], kind: str) -> None:
     found = [one for one in objects(answers) if one["object"] == kind]
     assert sorted({fault for one in found for fault in key_faults(one, KINDS[kind], kind)}) == []
+
+
+def test_what_a_list_shows_is_what_its_address_answers() -> None:
+    with opened() as desk:
+        for scene in (catalogue, billing, offers):
+            assert list(scene(desk))
+        seen = 0
+        for entry in (entry for table in TABLES for entry in table):
+            found = re.fullmatch(r"/v1/([\w/]+)/{\w+}", entry.path)
+            if entry.method != "GET" or found is None or found[1] not in LISTED:
+                continue
+            for shown in desk.get(found[1], limit=3)["data"]:
+                assert desk.get(f"{found[1]}/{shown['id']}") == shown
+                seen += 1
+        assert seen > 40
