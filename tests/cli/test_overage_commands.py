@@ -103,6 +103,15 @@ def test_overage_from_preview_to_invoice_and_its_corrections(nself: Nself, shop:
 
     past = [row for row in told(nself, "quota", "show-overage", *USER) if row["status"] != "open"]
     assert [(row["amount_minor"], row["invoice"]) for row in past] == [(5000, draft), (-1000, draft)]
+    tried = told(nself, "overage", "what-if", "--metric", "api_calls", "--rate", "0.05")
+    assert [(row["user"], row["units"], row["charged_minor"], row["would_be_minor"]) for row in tried] == [
+        ("user123", 500, 4000, 2500)
+    ]
+    trial = nself.folder / "trial.yml"
+    trial.write_text("a: {metric: api_calls, currency: usd, unit_amount: 1, cap: 300}")
+    [capped] = told(nself, "overage", "what-if", "--metric", "api_calls", "--file", str(trial))
+    assert (capped["would_be_minor"], capped["difference_minor"]) == (300, -3700)
+    assert "--rate" in refused(nself, "overage", "what-if", "--metric", "api_calls", code=2)
     shown = nself("billing", "quota", "show-overage", *USER).stdout
     assert "units 500 x 10 = 5000" in shown
     with engine.begin() as connection:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.customers.services.link_customer import link_customer
-from billing_worker.domains.overage.services.compute_due_overages import GRACE
+from billing_worker.domains.overage.queries.periods import GRACE
 from billing_worker.domains.overage.tasks import bill_due, compute_due
 from billing_worker.domains.quotas.rules import QuotaTerms
 from billing_worker.domains.quotas.services.find_billing_anchor import find_billing_anchor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -108,6 +108,20 @@ def operator_price(rate: str, currency: str) -> OveragePrice:
     if not minor.is_finite() or minor < 0:
         raise wrong
     return OveragePrice(f"rate {rate}", currency, Scheme.PER_UNIT, (Tier(None, minor),))
+
+
+def find_trial_price(
+    written: Collection[PricedMetric], metric_type: str, currency: str, *, rate: str | None
+) -> OveragePrice | None:
+    """Return the price to try in a currency: of a rate, or the only one that fits among written ones.
+
+    Shape: an empty currency stands for use that was never priced: any price fits it, a rate is in dollars then.
+    Raises: InvalidOveragePriceError.
+    """
+    if rate is not None:
+        return operator_price(rate, currency or "usd")
+    payer = Payer("", "", currency or None)
+    return PriceBook(written).choose(metric_type, payer, since=datetime.max.replace(tzinfo=UTC)).price
 
 
 def pack_price(price: OveragePrice) -> dict[str, Any]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-
-from sqlalchemy.orm import Session
 
 from billing_worker.domains.overage.queries.overages import count_due_rows
 from billing_worker.domains.overage.queries.periods import count_due_periods
 from billing_worker.domains.overage.services.bill_due_overages import Biller, bill_due_overages
-from billing_worker.domains.overage.services.compute_due_overages import GRACE, compute_due_overages
+from billing_worker.domains.overage.services.compute_due_overages import compute_due_overages
 from billing_worker.domains.overage.services.load_overage_file import load_overage_file
 from billing_worker.domains.overage.services.read_price_book import read_price_book
 from billing_worker.domains.usage.services.load_metrics import load_metrics
@@ -53,11 +50,7 @@ def bill_due(container: Container) -> Mapping[str, object]:
     return bill_due_overages(container.unit_of_work, biller)
 
 
-def _due_periods(session: Session, now: datetime) -> int:
-    return count_due_periods(session, before=now - GRACE)
-
-
 PROBES: tuple[Probe, ...] = (
-    Probe("due_overages", COMPUTE_DUE, QUOTAS, _due_periods),
+    Probe("due_overages", COMPUTE_DUE, QUOTAS, count_due_periods),
     Probe("unbilled_overages", BILL_DUE, PAYMENTS, count_due_rows),
 )

@@ -15,8 +15,9 @@ from sqlalchemy import text
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.customers.services.link_customer import link_customer
 from billing_worker.domains.overage.pricing import PriceBook, PricedMetric
+from billing_worker.domains.overage.queries.periods import GRACE
 from billing_worker.domains.overage.rules import compute_charge, read_written_price
-from billing_worker.domains.overage.services.compute_due_overages import GRACE, compute_due_overages
+from billing_worker.domains.overage.services.compute_due_overages import compute_due_overages
 from billing_worker.domains.overage.services.recalculate_overages import recalculate_overages
 from billing_worker.domains.quotas.rules import QuotaTerms
 from billing_worker.domains.quotas.services.refresh_quota_usage import refresh_quota_usage
@@ -161,12 +162,22 @@ def test_a_period_waits_until_its_records_are_aggregated(days: Days) -> None:
     days.start()
     days.use(150)
     days.aggregate()
+    days.use(10)
     days.pass_day()
-    days.use(10, days.clock.now() - timedelta(days=1))
     assert days.compute() == {}
     days.aggregate()
     assert days.compute() == {"computed": 1}
     assert [row.units for row in days.rows()] == [60]
+
+
+def test_a_stream_of_late_records_holds_nothing_up(days: Days) -> None:
+    days.start()
+    days.use(150)
+    days.aggregate()
+    days.pass_day()
+    days.use(10, days.clock.now() - timedelta(days=1))
+    assert days.compute() == {"computed": 1}
+    assert [row.units for row in days.rows()] == [50]
 
 
 def test_a_user_without_a_customer_is_billed_once_he_is_linked_and_an_operator_asks(days: Days) -> None:

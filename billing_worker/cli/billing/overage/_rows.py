@@ -69,7 +69,7 @@ def calculation_row(user: str, used: int, limit: int, calculation: Calculation) 
     """Return what given figures come to."""
     return {
         "user": user,
-        "metric": calculation.metric_type,
+        "metric": calculation.metric_type or None,
         "used": used,
         "quota": limit,
         "units": calculation.units,

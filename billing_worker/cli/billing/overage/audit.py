@@ -40,6 +40,7 @@ def command(invocation: Invocation, context: click.Context, /, *, user: str, met
         rows = [audit_row(one) for one in audited]
     show_rows(rows, as_json=as_json, empty=f"user {user} has no overage")
     wrong = sum(bool(one.problems) for one in audited)
-    say(f"{len(rows) - wrong} of {len(rows)} fit")
+    if rows:
+        say(f"{len(rows) - wrong} of {len(rows)} fit")
     if wrong:
         context.exit(1)

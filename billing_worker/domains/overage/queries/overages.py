@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import BigInteger, Select, cast, func, select
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.overage.models import Overage
@@ -81,6 +82,34 @@ def find_packed_price(session: Session, source: str) -> dict[str, Any] | None:
     """Return a price as a row keeps it; what Stripe's prices cost never changes."""
     query = select(Overage.price).where(Overage.price["source"].astext == source).order_by(Overage.id.desc())
     return session.scalars(query.limit(1)).one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodTotal:
+    """What all rows of one period add up to."""
+
+    user_id: str
+    currency: str
+    units: int
+    amount_minor: int
+
+
+def list_totals(session: Session, metric_type: str, *, user_id: str | None) -> list[PeriodTotal]:
+    """Return what each past period of a metric came to, user by user."""
+    query = (
+        select(
+            Overage.user_id,
+            func.max(Overage.currency),
+            cast(func.sum(Overage.units), BigInteger),
+            cast(func.sum(Overage.amount_minor), BigInteger),
+        )
+        .where(Overage.metric_type == metric_type)
+        .group_by(Overage.user_id, Overage.quota_period_id)
+        .order_by(Overage.user_id, Overage.quota_period_id)
+    )
+    if user_id is not None:
+        query = query.where(Overage.user_id == user_id)
+    return [PeriodTotal(*row) for row in session.execute(query)]
 
 
 def _due(now: datetime) -> Select[Overage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
@@ -12,13 +12,17 @@ from sqlalchemy.orm import Session
 from billing_worker.domains.overage.rules import compute_granted
 from billing_worker.kernel.periods import Period
 
+GRACE = timedelta(minutes=10)
+"""Records on their way still arrive; Stripe leaves a renewal's draft open for about an hour."""
+
 # The index of this predicate holds what is due and nothing else, so that asking every second costs nothing.
 _DUE = """
 FROM billing.billing_quota_periods p
 WHERE p.status = 'closed' AND p.used_value > p.limit_value + p.rolled_over
 AND (p.accounted_value IS NULL OR p.used_value > p.accounted_value)
-AND p.period_end <= :before
-AND NOT EXISTS (SELECT FROM billing.billing_usage_batches b WHERE b.aggregated_at IS NULL AND b.first_at < p.period_end)
+AND p.period_end <= :now - CAST(:grace AS interval)
+AND NOT EXISTS (SELECT FROM billing.billing_usage_batches b WHERE b.aggregated_at IS NULL
+    AND b.first_at < p.period_end AND b.accepted_at <= p.period_end + CAST(:grace AS interval))
 """
 
 _COLUMNS = (
@@ -41,16 +45,20 @@ class UsedPeriod:
     used: int
 
 
-def list_due_periods(session: Session, *, before: datetime, size: int) -> list[UsedPeriod]:
-    """Return ended periods beyond their limit whose use overage has not looked at, once their usage is aggregated."""
+def list_due_periods(session: Session, now: datetime, *, size: int) -> list[UsedPeriod]:
+    """Return periods beyond their limit that ended a grace ago and whose use overage has not looked at.
+
+    Shape: what was accepted until the grace was over has to be aggregated; what came later is late, and waiting for it
+    would never end where late records never end.
+    """
     statement = f"SELECT {_COLUMNS} {_DUE} ORDER BY p.period_end, p.id LIMIT :size"
-    return _read(session, statement, before=before, size=size)
+    return _read(session, statement, now=now, grace=GRACE, size=size)
 
 
-def count_due_periods(session: Session, *, before: datetime) -> int:
+def count_due_periods(session: Session, now: datetime) -> int:
     """Count such periods, one at most."""
     statement = text(f"SELECT count(*) FROM (SELECT 1 {_DUE} LIMIT 1) due")  # noqa: S608 - constants
-    return int(session.execute(statement, {"before": before}).scalar_one())
+    return int(session.execute(statement, {"now": now, "grace": GRACE}).scalar_one())
 
 
 def list_periods(session: Session, period_ids: Sequence[int]) -> list[UsedPeriod]:

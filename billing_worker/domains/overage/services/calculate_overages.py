@@ -16,6 +16,8 @@ from billing_worker.domains.overage.rules import Charge, compute_charge, compute
 ANY_CURRENCY = "usd"
 """Of a rate, for a user who has bought nothing yet."""
 
+NO_PRICE = "there is no overage price: `nself billing price create --type overage --metric api_calls …` makes one"
+
 
 @dataclass(frozen=True, slots=True)
 class Calculation:
@@ -46,10 +48,12 @@ def calculate_overages(
     """
     payer = list_payers(session, [user_id]).get(user_id)
     of_quotas = [one.metric_type for one in list_open_periods(session, user_id)]
-    metrics = [metric_type] if metric_type else of_quotas or book.metrics() or ["any metric"]
+    metrics = [metric_type] if metric_type else of_quotas or book.metrics()
     units = compute_overage_units(used=used, limit=limit)
+    if not metrics and rate is None:
+        return [Calculation("", units, "", None, NO_PRICE)]
     calculations = []
-    for metric in metrics:
+    for metric in metrics or [""]:
         if rate is None:
             choice = book.choose(metric, payer, since=now)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -23,8 +23,6 @@ from billing_worker.domains.quotas.queries.periods import lock_quotas
 from billing_worker.domains.usage.rules import MetricCatalog
 
 BATCH = 200
-GRACE = timedelta(minutes=10)
-"""Records on their way still arrive; Stripe leaves a renewal's draft open for about an hour."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +38,7 @@ def compute_due_overages(
     while True:
         with unit_of_work.transaction() as session:
             now = unit_of_work.now()
-            due = list_due_periods(session, before=now - GRACE, size=BATCH)
+            due = list_due_periods(session, now, size=BATCH)
             if not due:
                 return written
             lock_quotas(session, sorted({one.quota_id for one in due}))

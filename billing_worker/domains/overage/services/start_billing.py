@@ -23,9 +23,9 @@ def start_billing(
     Idempotent by: the row's key and attempt. Locks: the caller holds the row.
     """
     customer_id = str(row.customer_id)
-    what = f"{row.metric_type}: {row.units} beyond {row.granted_value}"
+    what = f"{row.units} beyond {row.granted_value}"
     if row.kind is OverageKind.ADJUSTMENT:
-        what = f"{row.metric_type}: correction, {row.units} beyond {row.granted_value}"
+        what = f"correction, {row.units:+} beyond {row.granted_value}" if row.units else "correction"
     row.intent_id = create_intent(
         session,
         account_id=row.account_id,
@@ -35,7 +35,7 @@ def start_billing(
             "customer": customer_id,
             "amount": row.amount_minor,
             "currency": row.currency,
-            "description": f"{what} ({row.period_start:%Y-%m-%d} to {row.period_end:%Y-%m-%d})",
+            "description": f"{row.metric_type}: {what} ({row.period_start:%Y-%m-%d} to {row.period_end:%Y-%m-%d})",
             "period": {"start": int(row.period_start.timestamp()), "end": int(row.period_end.timestamp())},
             "metadata": {OVERAGE_MARK: row.overage_key, "nself_metric": row.metric_type, "nself_user": row.user_id},
             # Stripe derives the subscription from the invoice, and takes only one of the two.

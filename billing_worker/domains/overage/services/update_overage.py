@@ -75,7 +75,8 @@ def _find(rows: Sequence[Overage], user_id: str, within: datetime | None) -> Ove
     fitting = [row for row in rows if within is None or row.period_start <= within < row.period_end]
     if not fitting:
         raise NoOverageError(
-            f"user {user_id} has no such overage: `nself billing quota show-overage --user {user_id}` lists them"
+            f"user {user_id} has no such overage: it is computed after its period has closed; "
+            f"`nself billing quota show-overage --user {user_id}` lists what there is"
         )
     metrics = sorted({row.metric_type for row in fitting})
     if len(metrics) > 1:
