@@ -54,29 +54,53 @@ class ReusedDatabase:
     def __init__(self, server_url: str) -> None:
         self._server_url = server_url
         self._url = _clone(server_url)
-        self._shape = _shape_of(self._url)
+        self._keeper: psycopg2.extensions.connection | None = None
+        self._shape, self._version = self._ask(_SHAPE), self._ask(_VERSION)
 
     @contextmanager
     def lend(self) -> Iterator[str]:
         """Give the database to one test, fresh as from the template."""
-        url = self._url
         try:
-            yield url
+            yield self._url
         finally:
-            execute(self._server_url, SQL(_KICK_OUT.format(make_url(url).database)))
-            if _shape_of(url) == self._shape:
-                execute(url, SQL(_EMPTY))
+            self._ask(_KICK_OUT)
+            if self._ask(_SHAPE) == self._shape and self._ask(_VERSION) == self._version:
+                self._ask(_EMPTY)
             else:
-                _drop(self._server_url, url)
+                self._forget_keeper()
+                _drop(self._server_url, self._url)
                 self._url = _clone(self._server_url)
 
     def close(self) -> None:
+        self._forget_keeper()
         _drop(self._server_url, self._url)
 
+    def _ask(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask over a connection that outlives the tests: a new one would spend most of its time on the catalog."""
+        try:
+            return self._ask_once(statement)
+        except psycopg2.OperationalError:  # a test ended every session but its own
+            self._forget_keeper()
+            return self._ask_once(statement)
 
-_KICK_OUT = (
-    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
-)
+    def _ask_once(self, statement: str) -> list[tuple[object, ...]]:
+        if self._keeper is None:
+            self._keeper = psycopg2.connect(self._url)
+            self._keeper.autocommit = True
+        with self._keeper.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def _forget_keeper(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+
+_KICK_OUT = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 _SHAPE = """
     SELECT md5(string_agg(concat(c.oid, c.relname, c.relnamespace), ',' ORDER BY c.oid)),
@@ -87,21 +111,21 @@ _SHAPE = """
 """
 """Changes with every table, index, column, trigger or constraint that a test makes, renames or drops."""
 
+_VERSION = "SELECT version_num FROM billing.alembic_version"
+
 _EMPTY = """
 DO $$
-DECLARE one record; filled boolean; found text[] := '{}';
+DECLARE filled text;
 BEGIN
-    FOR one IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
-               WHERE schemaname IN ('billing', 'auth') AND tablename <> 'alembic_version' LOOP
-        EXECUTE 'SELECT EXISTS (SELECT 1 FROM ' || one.name || ')' INTO filled;
-        IF filled THEN found := found || one.name; END IF;
-    END LOOP;
-    EXECUTE 'TRUNCATE ' || array_to_string(found, ', ') || ' RESTART IDENTITY CASCADE';
+    SELECT string_agg(oid::regclass::text, ', ') INTO filled FROM pg_class
+    WHERE relkind = 'r' AND relnamespace IN ('billing'::regnamespace, 'auth'::regnamespace)
+      AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0;
+    EXECUTE 'TRUNCATE ' || filled || ' RESTART IDENTITY CASCADE';
     INSERT INTO billing.billing_clock DEFAULT VALUES;
     INSERT INTO billing.billing_lanes (lane) SELECT generate_series(0, 63);
 END $$
 """
-"""Only what holds rows is truncated; then the rows the migrations made are made again."""
+"""Only tables that were written to are truncated; then the rows the migrations made are made again."""
 
 
 def _clone(server_url: str) -> str:
@@ -115,21 +139,6 @@ def _clone(server_url: str) -> str:
 
 def _drop(server_url: str, url: str) -> None:
     execute(server_url, SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(str(make_url(url).database))))
-
-
-def _shape_of(url: str) -> list[object]:
-    connection = psycopg2.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_SHAPE)
-            shape = cursor.fetchall()
-            cursor.execute("SELECT to_regclass('billing.alembic_version') IS NOT NULL")
-            if cursor.fetchone() == (True,):
-                cursor.execute("SELECT version_num FROM billing.alembic_version")
-                shape += cursor.fetchall()
-            return list(shape)
-    finally:
-        connection.close()
 
 
 def execute(url: str, statement: SQL | object) -> None:
