@@ -19,15 +19,29 @@ from pathlib import Path
 from sqlalchemy import text
 
 from billing_worker.database.unit_of_work import UnitOfWork
-from billing_worker.stack.ephemeral import ephemeral_servers
+from billing_worker.stack.ephemeral import EphemeralServers, ephemeral_servers
 from billing_worker.stack.ports import choose_port
 from billing_worker.stack.readiness import wait_until_ready
 from scripts.benches.inbox_load import read_settings, worker_of
+from scripts.benches.processor_time import processor_seconds
 
 SECRET = "whsec_benchmark"  # noqa: S105 - signs the benchmark's own events
 WEBHOOK_QUEUES = "webhooks.0,webhooks.1,webhooks.2,webhooks.3"
 OTHER_QUEUES = "quotas,payments,reconciliation,effects,maintenance,fetch,mail,usage"
 PATIENCE_SECONDS = 120
+OTHERS = "others"
+PREFIXES = {"receiver": "receiver", "webhook workers": "worker-webhooks", "peer": "peer"}
+PARTS = (*PREFIXES, "PostgreSQL", "Redis", OTHERS)
+"""Of what runs: `others` are the other workers, the tick's and both beats."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a delivery of events was answered with, and when it began: the time, and the processor time by part."""
+
+    latencies: list[float]
+    started: float
+    processor: dict[str, float]
 
 
 @dataclass
@@ -38,14 +52,19 @@ class System:
     environment: dict[str, str]
     unit_of_work: UnitOfWork
     port: int
+    servers: EphemeralServers
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, *arguments: str, says: str, **variables: str) -> None:
         """Start one process of ours and wait for a word in its log."""
+        self.start_program(name, sys.executable, "-m", *arguments, says=says, **variables)
+
+    def start_program(self, name: str, *command: str, says: str, **variables: str) -> None:
+        """Start any program and wait for a word in its log."""
         log = self.folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                command,
                 env={**self.environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -97,19 +116,41 @@ class System:
             return str(error)
         return None
 
-    def deliver(self, count: int, *, first: int, rate: float = 0, connections: int = 32) -> list[float]:
-        """Deliver events to the receiver and return the latencies of its answers."""
-        load = [sys.executable, "-m", "scripts.benches.events_load", "--port", str(self.port), "--secret", SECRET]
+    def deliver(
+        self, count: int, *, first: int, rate: float = 0, connections: int = 32, port: int | None = None
+    ) -> Delivered:
+        """Deliver events to the receiver, or to whoever listens at `port`."""
+        load = [
+            sys.executable,
+            "-m",
+            "scripts.benches.events_load",
+            "--port",
+            str(port or self.port),
+            "--secret",
+            SECRET,
+        ]
         load += ["--path", "/webhooks/stripe", "--first", str(first), "--count", str(count), "--rate", str(rate)]
         with subprocess.Popen(
             [*load, "--connections", str(connections)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None  # noqa: S101 - a pipe was asked for
             process.stdout.readline()
+            before, started = self.processor_seconds(), time.perf_counter()
             output, _ = process.communicate("go\n")
         if process.returncode != 0:
             raise SystemExit("the load generator failed")
-        return list(json.loads(output)["latencies"])
+        return Delivered(sorted(json.loads(output)["latencies"]), started, before)
+
+    def processor_seconds(self) -> dict[str, float]:
+        """Return the processor time that each part has used so far."""
+        parts: dict[str, list[int]] = {part: [] for part in PARTS} | {
+            "PostgreSQL": [self.servers.postgres_pid],
+            "Redis": [self.servers.redis_pid],
+        }
+        for name, process in self.processes.items():
+            part = next((part for part, prefix in PREFIXES.items() if name.startswith(prefix)), OTHERS)
+            parts[part].append(process.pid)
+        return processor_seconds(parts)
 
     def ask(self, statement: str, **parameters: object) -> tuple[object, ...]:
         """Ask the database for one row."""
@@ -148,7 +189,7 @@ def running_system() -> Iterator[System]:
             session.execute(
                 text("INSERT INTO billing_installation VALUES (1, 'acct_bench', false, 'sandbox', clock_timestamp())")
             )
-        system = System(folder, environment, unit_of_work, port)
+        system = System(folder, environment, unit_of_work, port, servers)
         stack.callback(unit_of_work.engine.dispose)
         stack.callback(system.stop_all)
         system.start("receiver", "webhook_receiver", says="receiver_starting")
