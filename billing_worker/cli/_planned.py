@@ -43,7 +43,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "billing": (
         f"{LOGS}, or {FLOWER}",
         {
-            "archive-usage": "move old usage records to S3",
             "heap-snapshot": "write what a worker's memory holds",
             "memory-profile": "watch a worker's memory over a time",
             "metrics": "show counters and latencies",
@@ -60,12 +59,6 @@ _TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "billing incident": ("your own incident log", {"create": "open an incident that later commands refer to"}),
     "billing payment": (DASHBOARD + " (Payments)", {"create": "charge a customer once"}),
     "billing refund": (DASHBOARD + " (Payments)", {"batch": "refund a list of charges, each once"}),
-    "billing usage": (
-        DATABASE + ", table billing_usage",
-        {
-            "restore": "restore records from a backup",
-        },
-    ),
 }
 
 

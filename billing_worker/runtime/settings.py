@@ -170,6 +170,8 @@ class Settings(BaseModel):
         False, description="take usage of the API into Redis first, answered 202: what Redis itself loses is lost"
     )
     usage_buffer_size: int = Field(10000, ge=1, description="records the buffer holds at most")
+    usage_archive_s3: str = Field("", description="where archived usage goes with --to-s3: s3://bucket/prefix")
+    usage_archive_s3_endpoint: str = Field("", description="address of an S3 of your own; empty: Amazon's")
     quota_enforcement_enabled: bool = Field(True, description="hard quotas block their users")
 
     # mail and PDF

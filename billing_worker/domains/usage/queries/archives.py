@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from billing_worker.database.copy import copy_rows
 from billing_worker.kernel.periods import Period
 
 _COLUMNS = "id, month_start, month_end, location, content_sha256, record_count, value_sum, archived_at, dropped_at"
@@ -76,6 +78,71 @@ def insert_archive(session: Session, archive: Archive) -> int:
         "archived_at": archive.archived_at,
     }
     return cast("int", session.execute(statement, parameters).scalar_one())
+
+
+def list_months(session: Session, before: datetime) -> list[datetime]:
+    """Return the months, in UTC, that have records and end by a time."""
+    statement = text(
+        "SELECT DISTINCT date_trunc('month', created_at, 'UTC') AS month FROM billing.billing_usage "
+        "WHERE created_at < date_trunc('month', CAST(:before AS timestamptz), 'UTC') ORDER BY 1"
+    )
+    return list(session.execute(statement, {"before": before}).scalars())
+
+
+def list_pages(session: Session, month: Period, columns: Sequence[str], *, size: int) -> Iterator[list[Row[Any]]]:
+    """Give every record of a month, in order of ids."""
+    statement = text(
+        f"SELECT {', '.join(columns)} FROM billing.billing_usage "  # noqa: S608 - constants of this slice
+        "WHERE created_at >= :opens_at AND created_at < :closes_at AND id > :after ORDER BY id LIMIT :size"
+    )
+    after = 0
+    while True:
+        parameters = {"opens_at": month.start, "closes_at": month.end, "after": after, "size": size}
+        page = list(session.execute(statement, parameters))
+        if not page:
+            return
+        yield page
+        after = page[-1][0]
+
+
+def measure_month(session: Session, month: Period) -> tuple[int, int, int]:
+    """Return how many records a month has, their sum, and how many of them no rollup has yet."""
+    statement = text(
+        "SELECT count(*), coalesce(sum(u.value), 0)::bigint, count(*) FILTER (WHERE b.aggregated_at IS NULL) "
+        "FROM billing.billing_usage u LEFT JOIN billing.billing_usage_batches b ON b.id = u.batch_id "
+        "WHERE u.created_at >= :opens_at AND u.created_at < :closes_at"
+    )
+    count, total, waiting = session.execute(statement, {"opens_at": month.start, "closes_at": month.end}).one()
+    return count, total, waiting
+
+
+def drop_month(session: Session, month: Period) -> None:
+    """Take a month's records out of the database; the partition is dropped as a whole.
+
+    Locks: the table for a moment; it gives up after five seconds behind a long query.
+    """
+    session.execute(text("SELECT set_config('lock_timeout', '5s', true)"))
+    session.execute(text(f"DROP TABLE IF EXISTS billing.billing_usage_{month.start:%Y_%m}"))
+    rest = text("DELETE FROM billing.billing_usage WHERE created_at >= :opens_at AND created_at < :closes_at")
+    session.execute(rest, {"opens_at": month.start, "closes_at": month.end})
+
+
+def insert_restored(session: Session, rows: Sequence[Sequence[object]], columns: Sequence[str]) -> None:
+    """Bring records back under their own ids and batches: the rollups have them already."""
+    copy_rows(session, "billing_usage", columns, rows)
+
+
+def freeze_period(
+    session: Session, user_id: str, metric: str, period: Period, *, total: int, records: int, digest: str, now: datetime
+) -> None:
+    """Keep the number of a closed period for good."""
+    statement = text(
+        "INSERT INTO billing.billing_usage_periods (user_id, metric_type, period_start, period_end, total, "
+        "record_count, records_sha256, frozen_at) VALUES (:user_id, :metric, :opens_at, :closes_at, :total, :records, "
+        "decode(:digest, 'hex'), :now) ON CONFLICT DO NOTHING"
+    )
+    parameters = {"user_id": user_id, "metric": metric, "opens_at": period.start, "closes_at": period.end}
+    session.execute(statement, {**parameters, "total": total, "records": records, "digest": digest, "now": now})
 
 
 def set_dropped(session: Session, archive_id: int, dropped_at: datetime | None) -> None:

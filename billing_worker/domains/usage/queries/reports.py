@@ -46,7 +46,9 @@ WITH raw AS (
          USING (user_id, metric_type, bucket_start)
 )
 """
-_DIFFERS = "(raw_count <> rollup_count OR raw_sum <> rollup_sum OR differs_otherwise)"
+# Of months that were archived there is nothing to compare with.
+_DIFFERS = """(raw_count <> rollup_count OR raw_sum <> rollup_sum OR differs_otherwise) AND bucket_start >= coalesce(
+    (SELECT max(month_end) FROM billing.billing_usage_archives WHERE dropped_at IS NOT NULL), '-infinity')"""
 
 
 @dataclass(frozen=True, slots=True)

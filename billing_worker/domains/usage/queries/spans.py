@@ -103,6 +103,24 @@ def count_unique_keys(session: Session, spans: Sequence[tuple[int, UsageSpan]]) 
     return {row.position: row.unique_count for row in found}
 
 
+def find_frozen(session: Session, spans: Sequence[UsageSpan]) -> dict[int, tuple[int, int]]:
+    """Return total and records of those spans, by position, that are closed periods frozen for good."""
+    statement = text(
+        "SELECT q.position, p.total::bigint, p.record_count FROM unnest(CAST(:positions AS integer[]), "
+        "CAST(:users AS text[]), CAST(:metrics AS text[]), CAST(:starts AS timestamptz[]), "
+        "CAST(:ends AS timestamptz[])) AS q (position, user_id, metric_type, period_start, period_end) "
+        "JOIN billing.billing_usage_periods p USING (user_id, metric_type, period_start, period_end)"
+    )
+    parameters = {
+        "positions": list(range(len(spans))),
+        "users": [span.user_id for span in spans],
+        "metrics": [span.metric_type for span in spans],
+        "starts": [span.period.start for span in spans],
+        "ends": [span.period.end for span in spans],
+    }
+    return {position: (total, count) for position, total, count in session.execute(statement, parameters)}
+
+
 def list_metrics_of_user(session: Session, user_id: str) -> list[str]:
     """Name the metrics a user ever had usage of."""
     statement = text(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing_worker.domains.usage.queries.rollups import SLOT_OF_RECORD, ClaimedBatches, slot_parameters
-from billing_worker.domains.usage.rules import SlotBucket
+from billing_worker.domains.usage.rules import SlotBucket, bucket_span, whole_buckets
 from billing_worker.domains.usage.states import ROLLUPS, Level
+from billing_worker.kernel.periods import Period
 
 # Buckets counted before their keys were kept: the rollup knows a number, and there is no key.
 _SEED = """
@@ -80,6 +82,27 @@ def add_unique_keys(
         _seed(session, level, claimed, buckets[level], unique_metrics)
         parameters = {**slot_parameters(buckets[level]), "unique_metrics": list(unique_metrics)}
         session.execute(text(_ADD.format(level=level, slot=SLOT_OF_RECORD)), {**claimed.parameters(), **parameters})
+
+
+def keep_all_keys(session: Session, period: Period, zone: ZoneInfo, *, unique_metrics: Sequence[str]) -> None:
+    """Keep the keys of every bucket that touches a span, before its records leave."""
+    for level in ROLLUPS:
+        span = whole_buckets(level, period, zone)
+        starts = text(
+            f"SELECT DISTINCT bucket_start FROM billing.billing_usage_{level} "  # noqa: S608 - an enum member
+            "WHERE bucket_start >= :opens_at AND bucket_start < :closes_at AND metric_type = ANY(:metrics)"
+        )
+        parameters = {"opens_at": span.start, "closes_at": span.end, "metrics": list(unique_metrics)}
+        for start in session.execute(starts, parameters).scalars().all():
+            keep = text(
+                "INSERT INTO billing.billing_usage_uniques (user_id, metric_type, level, bucket_start, unique_key) "
+                "SELECT DISTINCT user_id, metric_type, :level, CAST(:start AS timestamptz), unique_key "
+                "FROM billing.billing_usage WHERE metric_type = ANY(:metrics) AND unique_key IS NOT NULL "
+                "AND created_at >= :opens_at AND created_at < :closes_at ON CONFLICT DO NOTHING"
+            )
+            inside = bucket_span(level, start, zone)
+            bounds = {"opens_at": inside.start, "closes_at": inside.end, "level": level.value, "start": start}
+            session.execute(keep, {**bounds, "metrics": list(unique_metrics)})
 
 
 def _seed(

@@ -27,7 +27,10 @@ class Measurement:
 def measure_usage(
     session: Session, spans: Sequence[UsageSpan], *, metrics: MetricCatalog, zone: ZoneInfo
 ) -> list[Measurement]:
-    """Measure any spans exactly, whatever their boundaries; answers come in the order of the questions."""
+    """Measure any spans exactly, whatever their boundaries; answers come in the order of the questions.
+
+    Shape: a frozen period is what it was when it was frozen; its raw records may be archived.
+    """
     if not spans:
         return []
     covered = [(span, decompose(span.period, zone)) for span in spans]
@@ -42,8 +45,10 @@ def measure_usage(
             uniques |= queries.count_unique_keys(session, questions)
         else:
             uniques |= queries.list_rollup_uniques(session, level, questions)
+    frozen = {position: Measurement(*kept) for position, kept in queries.find_frozen(session, spans).items()}
     return [
-        _measurement(metrics.formula_of(span.metric_type), parts.get(position, _NOTHING), uniques.get(position, 0))
+        frozen.get(position)
+        or _measurement(metrics.formula_of(span.metric_type), parts.get(position, _NOTHING), uniques.get(position, 0))
         for position, span in enumerate(spans)
     ]
 
