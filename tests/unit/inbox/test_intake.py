@@ -123,7 +123,7 @@ def test_what_is_no_event_is_kept_as_bytes_under_their_digest(body: bytes, reaso
     assert (delivery.body, delivery.lane, delivery.created, delivery.object_key) == (body, 0, None, "")
 
 
-@pytest.mark.parametrize("text", ["a\0b", "\ud800", "\udfff", "\udc00\ud800"])
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "a\udfff", "\udc00\ud800"])
 @pytest.mark.parametrize("place", ["value", "key"])
 def test_text_that_jsonb_refuses_is_quarantined_under_its_own_id(text: str, place: str) -> None:
     metadata = {text: "x"} if place == "key" else {"note": [text]}
