@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,9 @@ OVERAGE_MARK = "nself_overage"
 DECIMALS = 12
 """Source: Stripe documentation, prices, `unit_amount_decimal`: at most twelve decimals."""
 
+
+_EXACT = Context(prec=100)
+"""Nineteen digits of units times any amount, exactly; Python's default of 28 digits would round."""
 
 TIER_FIELDS = frozenset({"up_to", "unit_amount", "flat_amount"})
 
@@ -221,13 +224,14 @@ def _tier_parts(price: OveragePrice, units: int) -> Iterator[ChargePart]:
 
 
 def _parts_of(tier: Tier, units: int, what: str) -> Iterator[ChargePart]:
-    yield ChargePart(what, units, tier.unit_amount, _rounded(tier.unit_amount * units))
+    yield ChargePart(what, units, tier.unit_amount, _rounded(tier.unit_amount, units))
     if tier.flat_amount:
-        yield ChargePart(f"{what}, flat fee", 1, tier.flat_amount, _rounded(tier.flat_amount))
+        yield ChargePart(f"{what}, flat fee", 1, tier.flat_amount, _rounded(tier.flat_amount, 1))
 
 
-def _rounded(exact: Decimal) -> int:
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+def _rounded(unit_amount: Decimal, units: int) -> int:
+    exact = _EXACT.multiply(unit_amount, Decimal(units))
+    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP, context=_EXACT))
 
 
 def _checked(price: OveragePrice) -> OveragePrice:

@@ -170,6 +170,19 @@ def test_a_period_waits_until_its_records_are_aggregated(days: Days) -> None:
     assert [row.units for row in days.rows()] == [60]
 
 
+def test_an_absurd_record_holds_nobody_up(days: Days) -> None:
+    days.start()
+    days.use(2**63 - 1)
+    days.aggregate()
+    days.pass_day()
+    uncapped = PriceBook([PricedMetric("api_calls", read_written_price("x", {"currency": "usd", "unit_amount": 10}))])
+    days.clock.advance(GRACE)
+    assert compute_due_overages(days.unit_of_work, uncapped, metrics=METRICS, zone=ZONE) == {"unbillable": 1}
+    [row] = days.rows()
+    assert (row.units, row.amount_minor) == (2**63 - 1 - LIMIT, 0)
+    assert "more than can be charged" in row.detail
+
+
 def test_a_stream_of_late_records_holds_nothing_up(days: Days) -> None:
     days.start()
     days.use(150)

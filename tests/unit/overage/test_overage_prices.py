@@ -61,6 +61,11 @@ def test_the_guides_example() -> None:
     assert compute_charge(written(unit_amount="0.5"), 3).amount_minor == 2  # 1.5
 
 
+def test_no_digit_is_lost_at_the_largest_use() -> None:
+    units = 2**63 - 1
+    assert compute_charge(written(unit_amount="1.000000000001"), units).amount_minor == units + 9_223_372
+
+
 def test_a_limit_that_changed_counts_for_the_time_it_held_in_the_customers_favour() -> None:
     def granted(limit: int, before: int, held: int) -> int:
         return compute_granted(limit, limit_seconds=before * (30 - held), held_seconds=held, period_seconds=30)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from billing_worker.domains.overage.rules import Charge, compute_charge, compute
 from billing_worker.domains.overage.states import OPEN, OverageKind, OverageSource, OverageStatus
 
 NO_CUSTOMER = "no customer belongs to the user: `nself billing customer link` connects one"
+AMOUNT_MAX = 10**15
+"""Beyond what Stripe takes and far below where a row overflows: one absurd record stops nobody else."""
+
 REWRITABLE = (*OPEN, OverageStatus.UNBILLABLE, OverageStatus.FAILED)
 
 
@@ -43,11 +46,13 @@ def write_overage(
     newest = rows[-1] if rows else None
     target = newest if newest is not None and newest.status in REWRITABLE else None
     others = [row for row in rows if row is not target]
+    units = compute_overage_units(used=figures.used, limit=figures.granted)
+    if figures.choice.price and compute_charge(figures.choice.price, units).amount_minor > AMOUNT_MAX:
+        figures = replace(figures, choice=Choice(None, f"{units} units cost more than can be charged: correct them"))
     price, payer = figures.choice.price, figures.payer
     billable = price is not None and (payer is not None or (newest is not None and newest.customer_id is not None))
     if not billable and others:
         return None
-    units = compute_overage_units(used=figures.used, limit=figures.granted)
     charge = compute_charge(price, units) if price is not None and billable else Charge(units, 0, "", 0, ())
     values = _values(period, figures, charge, others, is_billable=billable, now=now)
     if newest is not None and _is_told(newest, values):
