@@ -26,6 +26,7 @@ else:
     )
 
 TEST_MARK = "TEST"
+SHOWN_DIGITS = 12
 
 output_option = click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the PDF there."
@@ -83,7 +84,7 @@ def pdf_facts(pdf: InvoicePdf) -> dict[str, object]:
         "duration_ms": pdf.duration_ms,
         "peak_memory_bytes": pdf.peak_memory_bytes,
         "attempts": pdf.attempts,
-        "content_hash": pdf.content_hash,
+        "content_hash": pdf.content_hash[:SHOWN_DIGITS],
         "detail": pdf.detail,
     }
 
