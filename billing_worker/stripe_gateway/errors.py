@@ -115,10 +115,14 @@ def map_error_answer(
     if is_key_conflict or _is_unclear(status):
         is_spent = is_key_conflict or headers.get("idempotent-replayed") == "true"
         return OutcomeUnknown(said, key_is_spent=is_spent) if is_change else StripeUnavailable(said, **_wishes(headers))
+    if not is_change and code == "resource_missing" and error.get("param") in _OWNERS:
+        # A list of what belongs to nobody is refused with 400: what is missing is the owner.
+        return StripeNotFound(said)
     family = _BY_STATUS.get(status)
     return family(said) if family else StripeRefused(said, code=code, param=error.get("param"), request_id=request_id)
 
 
+_OWNERS = frozenset({"customer", "subscription"})
 _BY_STATUS: dict[int, type[StripeKeyRejected | StripeNotFound]] = {
     HTTPStatus.UNAUTHORIZED: StripeKeyRejected,
     HTTPStatus.FORBIDDEN: StripeKeyRejected,

@@ -50,10 +50,14 @@ class Preview:
     lines: tuple[PreviewLine, ...]
 
 
-def read_preview(invoice: Mapping[str, Any], subscription: Mapping[str, Any] | None = None) -> Preview:
+def read_preview(
+    invoice: Mapping[str, Any],
+    subscription: Mapping[str, Any] | None = None,
+    unit_amounts: Mapping[str, str | None] | None = None,
+) -> Preview:
     """Read an invoice's lines; with its subscription at hand, prorations are computed again beside Stripe's."""
     embedded = invoice.get("lines") or {}
-    lines = tuple(read_line(line, subscription) for line in embedded.get("data") or [])
+    lines = tuple(read_line(line, subscription, unit_amounts) for line in embedded.get("data") or [])
     due = invoice.get("next_payment_attempt") or invoice.get("due_date") or invoice.get("period_end")
     return Preview(
         currency=str(invoice.get("currency") or ""),
@@ -65,8 +69,15 @@ def read_preview(invoice: Mapping[str, Any], subscription: Mapping[str, Any] | N
     )
 
 
-def read_line(line: Mapping[str, Any], subscription: Mapping[str, Any] | None = None) -> PreviewLine:
-    """Read one line of an invoice as the pinned API version gives it."""
+def read_line(
+    line: Mapping[str, Any],
+    subscription: Mapping[str, Any] | None = None,
+    unit_amounts: Mapping[str, str | None] | None = None,
+) -> PreviewLine:
+    """Read one line of an invoice as the pinned API version gives it.
+
+    Shape: `unit_amounts` are those of prices, by id: a proration line names its price only.
+    """
     parent = line.get("parent") or {}
     details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
     pricing = line.get("pricing") or {}
@@ -83,13 +94,28 @@ def read_line(line: Mapping[str, Any], subscription: Mapping[str, Any] | None = 
     )
     if not is_proration or subscription is None:
         return read
-    return PreviewLine(**{**_fields(read), "expected_minor": _expected(line, read, subscription)})
+    return PreviewLine(**{**_fields(read), "expected_minor": _expected(line, read, subscription, unit_amounts or {})})
 
 
-def list_proration_lines(invoices: Sequence[Mapping[str, Any]], subscription: Mapping[str, Any]) -> list[PreviewLine]:
+def prices_without_amount(invoices: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Name the prices of proration lines that do not say what a unit costs."""
+    lines = [line for invoice in invoices for line in (invoice.get("lines") or {}).get("data") or []]
+    found = {read_line(line).price_id for line in lines if _lacks_amount(line) and read_line(line).is_proration}
+    return {price_id for price_id in found if price_id is not None}
+
+
+def _lacks_amount(line: Mapping[str, Any]) -> bool:
+    return (line.get("pricing") or {}).get("unit_amount_decimal") is None
+
+
+def list_proration_lines(
+    invoices: Sequence[Mapping[str, Any]],
+    subscription: Mapping[str, Any],
+    unit_amounts: Mapping[str, str | None] | None = None,
+) -> list[PreviewLine]:
     """Return the proration lines of invoices that belong to a subscription."""
     return [
-        read_line(line, subscription)
+        read_line(line, subscription, unit_amounts)
         for invoice in invoices
         for line in (invoice.get("lines") or {}).get("data") or []
         if _is_proration_of(line, str(subscription["id"]))
@@ -102,12 +128,19 @@ def _is_proration_of(line: Mapping[str, Any], subscription_id: str) -> bool:
     return bool(details.get("proration")) and details.get("subscription") == subscription_id
 
 
-def _expected(line: Mapping[str, Any], read: PreviewLine, subscription: Mapping[str, Any]) -> int | None:
+def _expected(
+    line: Mapping[str, Any],
+    read: PreviewLine,
+    subscription: Mapping[str, Any],
+    unit_amounts: Mapping[str, str | None],
+) -> int | None:
     """Compute a proration: price times quantity times the share of the period that the line covers.
 
     Source: Stripe documentation, “Prorations”: to the second, by the period that is running.
     """
     unit = (line.get("pricing") or {}).get("unit_amount_decimal")
+    if unit is None and read.price_id is not None:
+        unit = unit_amounts.get(read.price_id)
     period = _period_around(subscription, read)
     if unit is None or period is None:
         return None

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from billing_worker.domains.subscriptions.previews import Preview, PreviewLine, list_proration_lines, read_preview
 from billing_worker.domains.subscriptions.queries import list_invoices_of
+from billing_worker.domains.subscriptions.services.find_unit_amounts import find_unit_amounts
 from billing_worker.stripe_gateway.client import StripeGateway
 
 
@@ -32,11 +33,13 @@ def list_prorations(session: Session, gateway: StripeGateway, subscription: Mapp
     Raises: the gateway's errors while Stripe cannot be asked.
     """
     billed = {}
-    for invoice in list_invoices_of(session, str(subscription["id"])):
-        lines = tuple(list_proration_lines([invoice], subscription))
+    invoices = list_invoices_of(session, str(subscription["id"]))
+    unit_amounts = find_unit_amounts(gateway, invoices)
+    for invoice in invoices:
+        lines = tuple(list_proration_lines([invoice], subscription, unit_amounts))
         if lines:
             billed[str(invoice["id"])] = lines
     if subscription.get("status") in {"canceled", "incomplete_expired", "incomplete"}:
         return Prorations(billed, None)
     upcoming = gateway.preview_invoice({"subscription": subscription["id"]}).data
-    return Prorations(billed, read_preview(upcoming, subscription))
+    return Prorations(billed, read_preview(upcoming, subscription, find_unit_amounts(gateway, [upcoming])))
