@@ -28,30 +28,14 @@ hypothesis.settings.load_profile("house")
 
 _redis_numbers = itertools.count()
 
-LONGEST = (
-    "tests/scenarios/test_rehearsal.py",
-    "tests/cli/test_services.py::test_the_whole_stack",
-    "tests/integration/worker/test_beat_process.py",
-    "tests/scenarios/test_flower.py",
-    "tests/integration/inbox/test_law.py",
-)
-"""Stories of many processes: begun last, one of them would keep everybody waiting for its end."""
+LONGEST = ("tests/scenarios/test_rehearsal.py", "tests/cli/test_services.py::test_the_whole_stack")
+"""Stories of minutes: begun last, they would keep everybody waiting; one after the other, as each fills the cores."""
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let each xdist worker begin with its share of the longest tests, whatever order was drawn."""
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    longest = [item for name in LONGEST for item in items if item.nodeid.startswith(name)]
-    others = [item for item in items if not item.nodeid.startswith(LONGEST)]
-    ordered: list[pytest.Item] = []
-    for number in range(workers):  # xdist deals the list out in slices of one size
-        size = (len(items) - len(ordered)) // (workers - number)
-        first = longest[number::workers]
-        rest = max(size - len(first), 0)
-        ordered += first + others[:rest]
-        del others[:rest]
-    items[:] = ordered + others
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the first xdist worker begin with the longest, whatever order was drawn."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
