@@ -39,12 +39,13 @@ class Evidence:
     """What an invoice is held against.
 
     Shape: `usage` maps lines to what the rollups say was used in the line's period; lines whose metric we do not meter
-    are not in it.
+    are not in it. `unit_amounts` are those of the prices of prorations, as far as they are mirrored.
     """
 
     subscription: Mapping[str, Any] | None
     paid_minor: int | None
     usage: Mapping[str, int]
+    unit_amounts: Mapping[str, str | None]
     minimum_charge_minor: int
 
 
@@ -96,7 +97,10 @@ def _check_lines(invoice: Mapping[str, Any], evidence: Evidence) -> Iterator[Fin
     subscription = evidence.subscription
     if subscription is None and (wanted := subscription_of(invoice)):
         yield Finding("subscription", "-", Verdict.UNKNOWN, wanted, None, "it is not in the mirror")
-    lines = [(str(line.get("id")), line, read_line(line, subscription)) for line in list_lines(invoice)]
+    lines = [
+        (str(line.get("id")), line, read_line(line, subscription, evidence.unit_amounts))
+        for line in list_lines(invoice)
+    ]
     seen = Counter(_identity(read) for _, _, read in lines if not read.is_proration)
     for line_id, line, read in lines:
         if seen[_identity(read)] > 1 and not read.is_proration:

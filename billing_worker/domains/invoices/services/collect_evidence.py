@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from billing_worker.domains.invoices.lines import list_lines, subscription_of
 from billing_worker.domains.invoices.queries import find_user_of, sum_payments
 from billing_worker.domains.invoices.rules import Evidence
-from billing_worker.domains.subscriptions.previews import PreviewLine, read_line
+from billing_worker.domains.subscriptions.previews import PreviewLine, prices_without_amount, read_line
 from billing_worker.domains.usage.rules import MetricCatalog, UsageSpan
 from billing_worker.domains.usage.services.measure_usage import measure_usage
 from billing_worker.kernel.periods import Period
@@ -39,6 +39,10 @@ def collect_evidence(
         subscription=None if subscription_id is None else _find_data(session, "subscription", subscription_id),
         paid_minor=sum_payments(session, str(invoice["id"])),
         usage=usage,
+        unit_amounts={
+            price_id: (_find_data(session, "price", price_id) or {}).get("unit_amount_decimal")
+            for price_id in prices_without_amount([invoice])
+        },
         minimum_charge_minor=minimum_charge_minor,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from billing_worker.domains.subscriptions.items import check_open, find_item
 from billing_worker.domains.subscriptions.previews import Preview, read_preview
+from billing_worker.domains.subscriptions.services.find_unit_amounts import find_unit_amounts
 from billing_worker.domains.subscriptions.services.update_subscription import Amendment
 from billing_worker.stripe_gateway.client import StripeGateway
 
@@ -35,7 +36,7 @@ def preview_change(gateway: StripeGateway, subscription_id: str, amendment: Amen
     """
     current = gateway.retrieve("subscription", subscription_id).data
     check_open(current)
-    before = read_preview(gateway.preview_invoice({"subscription": subscription_id}).data, current)
+    before = gateway.preview_invoice({"subscription": subscription_id}).data
     details: dict[str, Any] = {"proration_behavior": amendment.proration_behavior}
     if amendment.changes_item:
         item: dict[str, Any] = {"id": find_item(current, amendment.item_id)["id"]}
@@ -50,4 +51,6 @@ def preview_change(gateway: StripeGateway, subscription_id: str, amendment: Amen
         "subscription": subscription_id,
         "subscription_details": {name: value for name, value in details.items() if value is not None},
     }
-    return ChangePreview(before, read_preview(gateway.preview_invoice(wanted).data, current))
+    after = gateway.preview_invoice(wanted).data
+    amounts = find_unit_amounts(gateway, [before, after])
+    return ChangePreview(read_preview(before, current, amounts), read_preview(after, current, amounts))
