@@ -68,5 +68,7 @@ def command(
         else:
             with audited(unit_of_work, context):
                 done = restore()
-    facts: dict[str, object] = {"user": user, "date": day.isoformat(), "dry_run": dry_run, "location": done.location}
-    show_facts(facts | {"restored": done.restored, "present": done.present}, as_json=as_json)
+    facts: dict[str, object] = {"user": user, "date": day.isoformat(), "dry_run": dry_run}
+    show_facts(
+        facts | {"from": list(done.locations), "restored": done.restored, "present": done.present}, as_json=as_json
+    )

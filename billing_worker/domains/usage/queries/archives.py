@@ -42,20 +42,13 @@ def find_archived(session: Session, period: Period) -> Archive | None:
     return None if row is None else Archive(*row)
 
 
-def list_archives(session: Session) -> list[Archive]:
-    """Return every archive, oldest month first."""
-    statement = text(f"SELECT {_COLUMNS} FROM billing.billing_usage_archives ORDER BY month_start, id")  # noqa: S608 - constant
-    return [Archive(*row) for row in session.execute(statement)]
-
-
-def find_archive_of(session: Session, instant: datetime) -> Archive | None:
-    """Return the newest archive of the month that holds an instant."""
+def list_archives_of(session: Session, instant: datetime) -> list[Archive]:
+    """Return the archives of the month that holds an instant: late records of an archived month make one more."""
     statement = text(
         f"SELECT {_COLUMNS} FROM billing.billing_usage_archives "  # noqa: S608 - constant
-        "WHERE month_start <= :instant AND month_end > :instant ORDER BY id DESC LIMIT 1"
+        "WHERE month_start <= :instant AND month_end > :instant ORDER BY id"
     )
-    row = session.execute(statement, {"instant": instant}).one_or_none()
-    return None if row is None else Archive(*row)
+    return [Archive(*row) for row in session.execute(statement, {"instant": instant})]
 
 
 def insert_archive(session: Session, archive: Archive) -> int:

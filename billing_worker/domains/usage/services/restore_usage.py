@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from billing_worker.domains.usage.archive_stores import ArchiveStore
 from billing_worker.domains.usage.errors import ArchiveError
 from billing_worker.domains.usage.parquet import COLUMNS, read_parquet
 from billing_worker.domains.usage.queries import archives, lost
+from billing_worker.domains.usage.queries.archives import Archive
 from billing_worker.kernel.periods import Period
 
 _log = structlog.get_logger(__name__)
@@ -23,7 +25,7 @@ _log = structlog.get_logger(__name__)
 class Restored:
     """What came back; `present` were there already."""
 
-    location: str
+    locations: tuple[str, ...]
     restored: int
     present: int
 
@@ -43,25 +45,34 @@ def restore_usage(
     Idempotent by: the records' ids and instants.
     Raises: ArchiveError when there is no archive, or when it is not what was written.
     """
-    archive = archives.find_archive_of(session, instant)
-    if archive is None:
+    found = archives.list_archives_of(session, instant)
+    if not found:
         raise ArchiveError(
             f"no archive has {instant:%Y-%m}; what was lost otherwise may be in the log: "
             "nself billing usage reconstruct --from-logs"
         )
+    restored = present = 0
+    for archive in found:
+        rows = [
+            row
+            for row in _read(archive, open_store)
+            if user_id is None or (row["user_id"] == user_id and period.start <= row["created_at"] < period.end)
+        ]
+        there = lost.find_present(session, [(row["id"], row["created_at"]) for row in rows])
+        missing = [row for row in rows if (row["id"], row["created_at"]) not in there]
+        restored, present = restored + len(missing), present + len(there)
+        if not is_dry_run:
+            archives.insert_restored(session, [[row[name] for name in COLUMNS] for row in missing], COLUMNS)
+        if user_id is None and not is_dry_run:
+            archives.set_dropped(session, archive.id, None)
+    locations = tuple(archive.location for archive in found)
+    if not is_dry_run:
+        _log.info("usage_restored", locations=locations, user=user_id, records=restored)
+    return Restored(locations, restored, present)
+
+
+def _read(archive: Archive, open_store: Callable[[str], ArchiveStore]) -> list[dict[str, Any]]:
     content = open_store(archive.location).get(archive.location)
     if sha256(content).hexdigest() != archive.content_sha256:
         raise ArchiveError(f"{archive.location} is not what was written on {archive.archived_at:%Y-%m-%d}")
-    wanted = [
-        row
-        for row in read_parquet(content)
-        if user_id is None or (row["user_id"] == user_id and period.start <= row["created_at"] < period.end)
-    ]
-    present = lost.find_present(session, [(row["id"], row["created_at"]) for row in wanted])
-    missing = [row for row in wanted if (row["id"], row["created_at"]) not in present]
-    if not is_dry_run:
-        archives.insert_restored(session, [[row[name] for name in COLUMNS] for row in missing], COLUMNS)
-        if user_id is None:
-            archives.set_dropped(session, archive.id, None)
-        _log.info("usage_restored", location=archive.location, user=user_id, records=len(missing))
-    return Restored(archive.location, len(missing), len(present))
+    return read_parquet(content)
