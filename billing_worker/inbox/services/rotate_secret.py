@@ -108,10 +108,10 @@ def _watch(
     if refused == ADDRESS_REFUSED and not skip_watch:
         return (
             "the allow-list keeps this machine's probe out, so nothing proves that the receiver has the new secret: "
-            "nself restart billing, then add --skip-watch"
+            "nself restart receiver, then add --skip-watch"
         )
     if refused not in {"", ADDRESS_REFUSED}:
-        return f"the receiver does not accept the new secret yet ({refused}): nself restart billing"
+        return f"the receiver does not accept the new secret yet ({refused}): nself restart receiver"
     if rotation.new_endpoint_id:
         enable_second_endpoint(gateway, rotation)
     if skip_watch:

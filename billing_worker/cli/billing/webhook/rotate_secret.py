@@ -73,5 +73,5 @@ def command(invocation: Invocation, context: click.Context, /, **options: Any) -
     if report.waits_for:
         say(f"{report.waits_for}; then again: nself billing webhook rotate-secret")
         return EXIT_DIFFERENCES
-    say("the receiver forgets the secret that went at its next start: nself restart billing")
+    say("the receiver forgets the secret that went at its next start: nself restart receiver")
     return EXIT_DONE
