@@ -1,11 +1,8 @@
-"""A sandbox process of a test's own, its control over HTTP, and the way its events take into a database."""
+"""A sandbox of a test's own, its control over HTTP, and the way its events take into a database."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +15,11 @@ from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.kernel.clock import FixedClock
 from billing_worker.kernel.events import Reactions
 from billing_worker.runtime.settings import Settings
+from billing_worker.sandbox.core.world import World
+from billing_worker.sandbox.engine.cycles import DUTIES
+from billing_worker.sandbox.operations import test_clocks
+from billing_worker.sandbox.operations.further import FURTHER_DUTIES
+from billing_worker.sandbox.server import SandboxServer
 from billing_worker.stripe_gateway.client import StripeGateway
 from tests.support.deliveries import drain, store
 
@@ -31,6 +33,9 @@ class Sandbox:
         self.url = url
         self._session = requests.Session()
         self._session.trust_env = False
+
+    def close(self) -> None:
+        self._session.close()
 
     def control(self, path: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         method = "GET" if given is None else "POST"
@@ -88,24 +93,21 @@ class Sandbox:
 
 
 @contextmanager
-def run_sandbox(**environment: str) -> Iterator[Sandbox]:
-    """Start a sandbox on a free port and stop it at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "billing_worker.sandbox", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**{name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}, **environment},
-    )
-    with process:
-        if process.stdout is None:
-            raise AssertionError("no output is read")
-        try:
-            yield Sandbox(f"http://127.0.0.1:{_port_of(process)}")
-        finally:
-            process.terminate()
-            # The pipe is emptied, so that a talkative sandbox can end.
-            process.communicate(timeout=30)
+def run_sandbox() -> Iterator[Sandbox]:
+    """Serve a sandbox out of this process, over HTTP as one of its own would, and stop it at the end."""
+    world = World(DUTIES | test_clocks.DUTIES | FURTHER_DUTIES)
+    server = SandboxServer(("127.0.0.1", 0), world)
+    world.start()
+    serving = threading.Thread(target=server.serve)
+    serving.start()
+    sandbox = Sandbox(f"http://127.0.0.1:{server.server_port}")
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
+        server.stop()
+        serving.join()
+        world.stop()
 
 
 def gateway_to(sandbox: Sandbox, settings: Settings, **changes: Any) -> StripeGateway:
@@ -129,15 +131,6 @@ def bring_events(
 def follow(clock: FixedClock, sandbox: Sandbox) -> None:
     """Set our clock to the sandbox's."""
     clock.advance(sandbox.now() - clock.now())
-
-
-def _port_of(process: subprocess.Popen[str]) -> int:
-    lines = process.stdout or ()
-    for line in lines:
-        found = re.search(r"listening on [\d.]+:(\d+)", line)
-        if found:
-            return int(found[1])
-    raise AssertionError(f"the sandbox ended at once, code {process.wait()}")
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
