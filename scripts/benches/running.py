@@ -169,6 +169,7 @@ class System:
 @contextmanager
 def running_system() -> Iterator[System]:
     """Start servers and receiver; the benchmark starts the workers it wants."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # what was started is stopped then, too
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nself-bench-")))
         servers = stack.enter_context(ephemeral_servers(folder / "servers", durable=True))
