@@ -72,9 +72,7 @@ def main() -> None:
         engine.dispose()
 
 
-def _against_group_by(
-    engine: Engine, unit_of_work: UnitOfWork, per_group: int, options: argparse.Namespace
-) -> None:
+def _against_group_by(engine: Engine, unit_of_work: UnitOfWork, per_group: int, options: argparse.Namespace) -> None:
     plain, own = [], []
     for number in range(options.rounds + 1):
         users = options.records // per_group
