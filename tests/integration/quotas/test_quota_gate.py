@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from billing_worker.database.unit_of_work import UnitOfWork
 from billing_worker.domains.quotas.gate import Decision, QuotaGate
-from billing_worker.domains.quotas.lease_store import LeaseStore, connect
+from billing_worker.domains.quotas.lease_store import Closed, Gone, LeaseStore, Spent, connect
 from billing_worker.domains.quotas.services.settle_expired_leases import SettlementReport, settle_expired_leases
 from billing_worker.domains.quotas.states import DecidedBy, Reason
 from billing_worker.domains.usage.rules import MetricCatalog
@@ -26,6 +26,22 @@ HOSTS = 4
 NOWHERE = "redis://127.0.0.1:1/0"
 
 OpenGate = Callable[..., QuotaGate]
+
+
+class CountingStore(LeaseStore):
+    """Counts what Redis gave, granted afterwards or not."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.taken = 0
+        self._counting = threading.Lock()
+
+    def spend(self, user_id: str, lease: str, units: int) -> Spent | Closed | Gone:
+        answer = super().spend(user_id, lease, units)
+        if isinstance(answer, Spent):
+            with self._counting:
+                self.taken += units
+        return answer
 
 
 @pytest.fixture
@@ -113,6 +129,7 @@ def flushing(redis: Redis) -> Iterator[threading.Event]:
 
 def test_two_hundred_callers_while_redis_is_flushed_oversell_nothing(
     set_terms: SetQuota,
+    store: LeaseStore,
     open_gate: OpenGate,
     engine: Engine,
     redis: Redis,
@@ -121,24 +138,28 @@ def test_two_hundred_callers_while_redis_is_flushed_oversell_nothing(
 ) -> None:
     limit = 800
     set_terms(limit)
-    gates = [open_gate() for _ in range(HOSTS)]
+    counting = CountingStore(store._redis)
+    gates = [open_gate(counting) for _ in range(HOSTS)]
     barrier = threading.Barrier(CALLERS)
 
-    def call(number: int) -> int:
+    def call(number: int) -> list[Decision]:
         barrier.wait()
-        return sum(gates[number % HOSTS].check("user123", "api_calls").allowed for _ in range(6))
+        return [gates[number % HOSTS].check("user123", "api_calls") for _ in range(6)]
 
     with ThreadPoolExecutor(CALLERS) as callers, flushing(redis) as flushed:
-        granted = sum(callers.map(call, range(CALLERS)))
+        allowed = [one for found in callers.map(call, range(CALLERS)) for one in found if one.allowed]
         assert flushed.is_set()
+    granted = len(allowed)
     assert granted <= limit
     clock.advance(timedelta(seconds=40))
     for gate in gates:
         gate.report()
     settle()
+    # A unit that Redis gave and whose process had done with the lease is not granted. If another process closed the
+    # lease before the flush, Redis's word counts it: that much more is counted, and nothing else.
+    discarded = counting.taken - sum(one.decided_by is DecidedBy.REDIS for one in allowed)
     counted, held = spent(engine)
-    # Never less than was granted. Once, under load, six units more were counted than had been granted: unexplained yet.
-    assert (granted <= counted <= granted + limit // 8, held) == (True, 0)
+    assert (granted <= counted <= granted + discarded, held) == (True, 0)
     assert counted + sum(grants(gate) for gate in gates) == limit
     assert spent(engine) == (limit, 0)
 
